@@ -33,7 +33,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::limits::WORKER_FRAME_MAX_BYTES;
@@ -172,7 +172,7 @@ pub struct Reply {
     /// The `call` of the [`Call`].
     pub call: u64,
     /// The value; `null` where the operation has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub ok: Option<Box<RawValue>>,
     /// A problem document: the members of [`crate::api::Problem`] (`code`, `status`, `detail`, …).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -270,7 +270,7 @@ pub struct Done {
     /// Which invocation.
     pub invocation: u64,
     /// What the handler returned, as JSON. Absent where the handler returned nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub value: Option<Box<RawValue>>,
     /// What the handler built with `ctx.respond`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -431,6 +431,11 @@ fn split(frame: &[u8]) -> Result<(u8, &[u8]), FrameError> {
 
 fn parse<'a, T: Deserialize<'a>>(frame_type: u8, body: &'a [u8]) -> Result<T, FrameError> {
     serde_json::from_slice(body).map_err(|source| FrameError::Body { frame_type, source })
+}
+
+/// Keeps a `null` that is there apart from an absent field, which `Option` alone does not.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::<RawValue>::deserialize(field).map(Some)
 }
 
 /// Cuts text to a bound on a character boundary.

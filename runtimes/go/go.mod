@@ -1,0 +1,3 @@
+module alyx.dev/alyx
+
+go 1.19

@@ -1,0 +1,1 @@
+"""The parts of the Python shim. Not for user code; `alyx` is."""
