@@ -1,0 +1,161 @@
+//! The schema in force with its rules compiled. It is built as a whole or not at all: while one rule
+//! does not compile the previous catalog stays, so no operation is ever allowed for want of a rule.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::rules::{Rule, Scope};
+use crate::schema::{Collection, Diagnostic, FunctionConfig, RuleSource, Schema};
+
+/// A schema with its compiled rules.
+#[derive(Debug)]
+pub struct Catalog {
+    /// The schema.
+    pub schema: Schema,
+    collections: HashMap<String, CollectionEntry>,
+    functions: HashMap<String, FunctionEntry>,
+}
+
+/// A collection with its compiled rules. `None` denies everyone but administrators.
+#[derive(Debug)]
+pub struct CollectionEntry {
+    /// The collection.
+    pub collection: Arc<Collection>,
+    /// Who may create, with `doc`.
+    pub create: Option<Rule>,
+    /// Who may get one document.
+    pub get: Option<Rule>,
+    /// Who may see a document in a list; has an SQL form.
+    pub list: Option<Rule>,
+    /// Who may update, with `old` and `doc`.
+    pub update: Option<Rule>,
+    /// Who may delete, with `old`.
+    pub delete: Option<Rule>,
+}
+
+/// A function with its compiled rule. `None` denies everyone but administrators.
+#[derive(Debug)]
+pub struct FunctionEntry {
+    /// The function.
+    pub config: Arc<FunctionConfig>,
+    /// Who may invoke it.
+    pub invoke: Option<Rule>,
+}
+
+impl Catalog {
+    /// Compiles every rule of a schema.
+    ///
+    /// # Errors
+    /// One diagnostic per rule that does not compile, in order of position. `file` is what they call
+    /// the schema's file.
+    pub fn build(file: &str, schema: Schema) -> Result<Self, Vec<Diagnostic>> {
+        let mut compiler = Compiler { file, diagnostics: Vec::new() };
+        let collections = schema
+            .collections
+            .iter()
+            .map(|(name, collection)| (name.clone(), compiler.collection(collection)))
+            .collect();
+        let functions =
+            schema.functions.iter().map(|(name, config)| (name.clone(), compiler.function(config))).collect();
+        if compiler.diagnostics.is_empty() {
+            Ok(Self { schema, collections, functions })
+        } else {
+            compiler.diagnostics.sort_by_key(|diagnostic| diagnostic.position);
+            Err(compiler.diagnostics)
+        }
+    }
+
+    /// A collection by name.
+    #[must_use]
+    pub fn collection(&self, name: &str) -> Option<&CollectionEntry> {
+        self.collections.get(name)
+    }
+
+    /// A function by name.
+    #[must_use]
+    pub fn function(&self, name: &str) -> Option<&FunctionEntry> {
+        self.functions.get(name)
+    }
+}
+
+struct Compiler<'a> {
+    file: &'a str,
+    diagnostics: Vec<Diagnostic>,
+}
+
+impl Compiler<'_> {
+    fn collection(&mut self, collection: &Arc<Collection>) -> CollectionEntry {
+        let rules = &collection.rules;
+        // `read` stands for both `get` and `list`; the same text at the same place is reported once.
+        let get = self.compile(rules.get.as_ref(), Scope::Get(collection));
+        let reported = self.diagnostics.len();
+        let list = self.compile(rules.list.as_ref(), Scope::List(collection));
+        if rules.get == rules.list && get.is_none() {
+            self.diagnostics.truncate(reported);
+        }
+        CollectionEntry {
+            collection: Arc::clone(collection),
+            create: self.compile(rules.create.as_ref(), Scope::Create(collection)),
+            get,
+            list,
+            update: self.compile(rules.update.as_ref(), Scope::Update(collection)),
+            delete: self.compile(rules.delete.as_ref(), Scope::Delete(collection)),
+        }
+    }
+
+    fn function(&mut self, config: &Arc<FunctionConfig>) -> FunctionEntry {
+        let invoke = self.compile(config.rules.invoke.as_ref(), Scope::Invoke);
+        FunctionEntry { config: Arc::clone(config), invoke }
+    }
+
+    /// `None` for a rule that is absent or, with a diagnostic, wrong; a catalog with a diagnostic is
+    /// never handed out.
+    fn compile(&mut self, source: Option<&RuleSource>, scope: Scope<'_>) -> Option<Rule> {
+        match Rule::compile(source?, scope) {
+            Ok(rule) => Some(rule),
+            Err(diagnostic) => {
+                self.diagnostics.push(Diagnostic { file: self.file.to_owned(), ..diagnostic });
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Catalog;
+    use crate::schema::parse;
+
+    fn build(rules: &str, invoke: &str) -> Result<Catalog, Vec<String>> {
+        let text = format!(
+            "version: 1\ncollections:\n  c:\n    fields: {{ id: {{ type: id, primary: true, default: auto }}, n: {{ type: int }} }}\n    rules:\n{rules}functions:\n  f: {{ runtime: node, rules: {{ {invoke} }} }}\n"
+        );
+        let schema = parse("schema.yaml", &text).expect("the schema itself is valid");
+        Catalog::build("schema.yaml", schema).map_err(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_missing_rule_is_none() {
+        let catalog = build("      read: \"doc.n > 1\"\n      list: \"doc.n > 2\"\n", "").expect("valid");
+        let entry = catalog.collection("c").expect("declared");
+        assert!(entry.get.is_some() && entry.list.is_some());
+        assert!(entry.create.is_none() && entry.update.is_none() && entry.delete.is_none());
+        assert!(catalog.collection("users").expect("always there").get.is_none());
+        assert!(catalog.function("f").expect("declared").invoke.is_none());
+        assert!(catalog.collection("d").is_none() && catalog.function("g").is_none());
+    }
+
+    #[test]
+    fn every_wrong_rule_is_reported_once() {
+        let problems = build(
+            "      create: \"doc.\"\n      read: \"doc.nope == 1\"\n      delete: \"true\"\n",
+            "invoke: \"auth.\"",
+        )
+        .expect_err("three rules are wrong");
+        let places = ["collections.c.rules.create", "collections.c.rules.read", "functions.f.rules.invoke"];
+        assert_eq!(problems.len(), 3, "{problems:#?}");
+        for (problem, place) in problems.iter().zip(places) {
+            assert!(problem.starts_with("schema.yaml:") && problem.contains(place), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Who is acting. The daemon derives it once per request; rules, change rows, executions and logs
+//! use that one value.
+
+use std::collections::BTreeMap;
+
+/// Who is acting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Nobody signed in.
+    Anonymous,
+    /// A signed-in user whose role is not `admin`.
+    User(UserIdentity),
+    /// Somebody to whom no rule applies.
+    Admin(AdminIdentity),
+    /// A function acting for the identity that invoked it, with exactly the rights of that one.
+    Function {
+        /// Name of the function.
+        name: String,
+        /// Who invoked it; never itself a `Function`.
+        on_behalf_of: Box<Identity>,
+    },
+}
+
+/// A signed-in user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserIdentity {
+    /// Id of the document in `users`.
+    pub id: String,
+    /// Address.
+    pub email: String,
+    /// Role.
+    pub role: String,
+    /// Whether the address is verified.
+    pub verified: bool,
+    /// Session of the access token.
+    pub session: String,
+}
+
+/// How an administrator came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminIdentity {
+    /// Over the admin socket, by peer credentials.
+    Peer {
+        /// Uid of the peer.
+        uid: u32,
+    },
+    /// A signed-in user with the role `admin`.
+    User(UserIdentity),
+}
+
+/// Role that makes a user an administrator.
+pub const ADMIN_ROLE: &str = "admin";
+
+/// Role of a user to whom no other was given.
+pub const USER_ROLE: &str = "user";
+
+/// What a rule may know of the request, as `request`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Upper-case method.
+    pub method: String,
+    /// Path without the query.
+    pub path: String,
+    /// Address of the client, trusted proxies taken into account.
+    pub ip: String,
+    /// RFC 3339 UTC with microseconds, the stored form of a timestamp.
+    pub time: String,
+    /// Query parameters.
+    pub query: BTreeMap<String, String>,
+    /// Lower-case names; credentials are left out.
+    pub headers: BTreeMap<String, String>,
+}
+
+impl Identity {
+    /// The identity whose rights count: the one a function acts for, else the identity itself.
+    #[must_use]
+    pub fn effective(&self) -> &Self {
+        match self {
+            Self::Function { on_behalf_of, .. } => on_behalf_of.effective(),
+            other => other,
+        }
+    }
+
+    /// The user behind it, if there is one.
+    #[must_use]
+    pub fn user(&self) -> Option<&UserIdentity> {
+        match self.effective() {
+            Self::User(user) | Self::Admin(AdminIdentity::User(user)) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Whether rules do not apply.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        matches!(self.effective(), Self::Admin(_))
+    }
+
+    /// Stable text for change rows, executions and logs, such as `user:01J…` or `function:hello/anonymous`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Anonymous => "anonymous".to_owned(),
+            Self::User(user) => format!("user:{}", user.id),
+            Self::Admin(AdminIdentity::Peer { uid }) => format!("admin:uid:{uid}"),
+            Self::Admin(AdminIdentity::User(user)) => format!("admin:{}", user.id),
+            Self::Function { name, on_behalf_of } => format!("function:{name}/{}", on_behalf_of.label()),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Every bound of the domain: how large a schema, a document and a query may be. A bound is checked
+//! where foreign text is read; behind that, code relies on it.
+
+/// Largest `schema.yaml` or `function.yaml`. Unit: bytes.
+pub const SCHEMA_MAX_BYTES: usize = 1024 * 1024;
+
+/// Nodes of a parsed YAML file, aliases counted each time they are used. Keeps alias bombs small.
+pub const YAML_NODES_MAX: usize = 100_000;
+
+/// Depth of nested collections in a YAML file. No valid schema comes near it.
+pub const YAML_DEPTH_MAX: usize = 32;
+
+/// Problems reported for one schema file; the rest is cut.
+pub const DIAGNOSTICS_MAX: usize = 200;
+
+/// Length of a name of a collection, field, index or function. Unit: bytes.
+pub const NAME_MAX_BYTES: usize = 63;
+
+/// Collections in a schema.
+pub const COLLECTIONS_MAX: usize = 500;
+
+/// Fields in a collection. SQLite's own limit is 2,000 columns.
+pub const FIELDS_MAX: usize = 500;
+
+/// Declared indexes of a collection.
+pub const INDEXES_MAX: usize = 32;
+
+/// Fields in one index.
+pub const INDEX_FIELDS_MAX: usize = 8;
+
+/// Functions in a schema.
+pub const FUNCTIONS_MAX: usize = 500;
+
+/// Values of a `select` and of an `enum`.
+pub const SELECT_VALUES_MAX: usize = 200;
+
+/// Length of one value of a `select`. Unit: bytes.
+pub const SELECT_VALUE_MAX_BYTES: usize = 200;
+
+/// Compiled size of a `pattern`, and the memory its matcher may use. Unit: bytes.
+pub const PATTERN_MAX_BYTES: usize = 256 * 1024;
+
+/// Variables in the environment of a function.
+pub const ENV_MAX: usize = 100;
+
+/// Length of the value of an environment variable. Unit: bytes.
+pub const ENV_VALUE_MAX_BYTES: usize = 8 * 1024;
+
+/// Longest `timeout` of a function. Unit: seconds.
+pub const TIMEOUT_MAX_SECONDS: u64 = 900;
+
+/// Most invocations at once in one worker.
+pub const CONCURRENCY_MAX: u64 = 64;
+
+/// Most workers of one function.
+pub const INSTANCES_MAX: u64 = 64;
+
+/// Largest body of a document. Unit: bytes.
+pub const DOCUMENT_MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// Depth of arrays and objects in a value of a `json` field.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// Field errors reported for one document; the rest is cut.
+pub const FIELD_ERRORS_MAX: usize = 100;
+
+/// Length of a value of type `id` that a client chose. Unit: bytes.
+pub const ID_MAX_BYTES: usize = 64;
+
+/// Longest e-mail address, RFC 5321 section 4.5.3.1.3. Unit: bytes.
+pub const EMAIL_MAX_BYTES: usize = 254;
+
+/// Longest URL. Unit: bytes.
+pub const URL_MAX_BYTES: usize = 2_048;
+
+/// Documents in a list where the client names no `limit`.
+pub const LIST_LIMIT_DEFAULT: u32 = 30;
+
+/// Most documents in a list.
+pub const LIST_LIMIT_MAX: u32 = 1_000;
+
+/// Largest `offset`; a cursor reaches further and is faster.
+pub const LIST_OFFSET_MAX: u64 = 1_000_000;
+
+/// `filter` parameters of a list.
+pub const FILTERS_MAX: usize = 50;
+
+/// Length of one `filter` parameter. Unit: bytes. SQLite refuses `LIKE` patterns over 50,000.
+pub const FILTER_MAX_BYTES: usize = 16 * 1024;
+
+/// Values of one `in` or `nin`.
+pub const IN_VALUES_MAX: usize = 200;
+
+/// Keys of `sort`, without the primary key that ends every sort.
+pub const SORT_KEYS_MAX: usize = 8;
+
+/// Length of a cursor. Unit: bytes.
+pub const CURSOR_MAX_BYTES: usize = 64 * 1024;

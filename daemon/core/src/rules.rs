@@ -1,0 +1,183 @@
+//! Access rules: CEL texts, checked against the schema when it loads and evaluated in one of two
+//! ways that agree: in memory for one document, as an SQL condition for lists.
+//!
+//! A rule that does not compile never exists, an evaluation that fails never allows, and no accepted
+//! rule can exhaust stack, memory or time. That administrators are above rules, and that a missing
+//! rule denies everyone else, is the caller's decision. `docs/rules.md` is the reference for users.
+
+mod calls;
+mod eval;
+mod fault;
+mod fragment;
+mod limits;
+mod lower;
+mod membership;
+mod operators;
+mod parse;
+mod place;
+mod predicate;
+mod scan;
+mod time;
+mod tree;
+mod types;
+mod val;
+
+use crate::document::Document;
+use crate::identity::{AdminIdentity, Identity, RequestFacts, UserIdentity};
+use crate::schema::{Collection, Diagnostic, RuleSource};
+use crate::sql::SqlPredicate;
+
+use self::eval::{Facts, Machine};
+use self::lower::{Lowering, Sight};
+use self::place::Refusal;
+use self::tree::Node;
+
+/// A rule that was checked against its collection. Cheap to evaluate, safe to share.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    root: Node,
+    path: String,
+    purpose: Purpose,
+}
+
+/// What depends on the operation after compiling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// `doc` may be read from `old`.
+    Deletion,
+    /// The rule was checked to have an SQL form.
+    List,
+    Other,
+}
+
+/// The operation a rule guards; it decides which variables exist.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// `doc`: the document as it would be.
+    Create(&'a Collection),
+    /// `doc`.
+    Get(&'a Collection),
+    /// `doc`; the rule has an SQL form.
+    List(&'a Collection),
+    /// `old` as it is, `doc` as it would be.
+    Update(&'a Collection),
+    /// `old`, and `doc` as the same.
+    Delete(&'a Collection),
+    /// No document.
+    Invoke,
+}
+
+/// A document and the collection it belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct DocRef<'a> {
+    /// The collection the rule was compiled for.
+    pub collection: &'a Collection,
+    /// Values in the collection's order.
+    pub document: &'a Document,
+}
+
+/// What a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleInput<'a> {
+    /// Who acts.
+    pub identity: &'a Identity,
+    /// The request.
+    pub request: &'a RequestFacts,
+    /// As it is or would be. For a deletion `old` stands in when this is absent.
+    pub doc: Option<DocRef<'a>>,
+    /// As it is, for updates and deletions.
+    pub old: Option<DocRef<'a>>,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The operation may go on.
+    Allow,
+    /// It may not.
+    Deny,
+    /// The evaluation failed, which denies. The text is for the log, never for a client.
+    Error(String),
+}
+
+impl Rule {
+    /// Checks a rule.
+    ///
+    /// # Errors
+    /// The first thing wrong with it, with its place; the file's name is left empty for the caller
+    /// to fill in.
+    pub fn compile(source: &RuleSource, scope: Scope<'_>) -> Result<Self, Diagnostic> {
+        Self::build(source, scope).map_err(|refusal| refusal.into_diagnostic(source))
+    }
+
+    fn build(source: &RuleSource, scope: Scope<'_>) -> Result<Self, Refusal> {
+        let parsed = parse::parse(&source.text)?;
+        let root = Lowering::new(&parsed, scope.sight()).rule()?;
+        let purpose = match scope {
+            Scope::List(_) => Purpose::List,
+            Scope::Delete(_) => Purpose::Deletion,
+            _ => Purpose::Other,
+        };
+        if purpose == Purpose::List {
+            check_sql_form(&root)?;
+        }
+        Ok(Self { root, path: source.path.clone(), purpose })
+    }
+
+    /// Evaluates the rule in memory.
+    #[must_use]
+    pub fn check(&self, input: &RuleInput<'_>) -> Decision {
+        let old = input.old.map(|old| old.document.values.as_slice());
+        let doc = input.doc.map(|doc| doc.document.values.as_slice());
+        let doc = if self.purpose == Purpose::Deletion { doc.or(old) } else { doc };
+        let facts = Facts::new(input.identity, input.request).with_documents(doc, old);
+        match Machine::new(facts).truth(&self.root) {
+            Ok(true) => Decision::Allow,
+            Ok(false) => Decision::Deny,
+            Err(fault) => Decision::Error(format!("{}: {fault}", self.path)),
+        }
+    }
+
+    /// The rule as a condition on the rows of its collection. Only the document's values are left
+    /// open; a row is selected exactly when [`Rule::check`] would allow it.
+    ///
+    /// A rule that was not compiled for [`Scope::List`] selects nothing.
+    #[must_use]
+    pub fn predicate(&self, identity: &Identity, request: &RequestFacts) -> SqlPredicate {
+        if self.purpose != Purpose::List {
+            return SqlPredicate::Never;
+        }
+        // Compiling proved that the form exists; should that ever be wrong, nothing is shown.
+        predicate::predicate(&self.root, Facts::new(identity, request)).unwrap_or(SqlPredicate::Never)
+    }
+}
+
+impl<'a> Scope<'a> {
+    fn sight(self) -> Sight<'a> {
+        match self {
+            Scope::Create(collection) | Scope::Get(collection) | Scope::List(collection) => {
+                Sight { doc: Some(collection), old: None }
+            }
+            Scope::Update(collection) | Scope::Delete(collection) => {
+                Sight { doc: Some(collection), old: Some(collection) }
+            }
+            Scope::Invoke => Sight { doc: None, old: None },
+        }
+    }
+}
+
+/// Translates the rule for a stranger and for somebody, which visits every expression of it.
+fn check_sql_form(root: &Node) -> Result<(), Refusal> {
+    let request = RequestFacts { time: "2000-01-01T00:00:00.000000Z".to_owned(), ..RequestFacts::default() };
+    let somebody = Identity::Admin(AdminIdentity::User(UserIdentity {
+        id: "0".repeat(20),
+        email: "somebody@example.org".to_owned(),
+        role: "user".to_owned(),
+        verified: true,
+        session: String::new(),
+    }));
+    for identity in [Identity::Anonymous, somebody] {
+        predicate::predicate(root, Facts::new(&identity, &request))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Syntax tree to checked tree: resolves every name against the collection and the operation,
+//! checks types, and refuses with the place and a hint. What comes out cannot fail for a reason
+//! that was visible in the text.
+
+use cel::common::ast::{CallExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr};
+
+use super::limits::{DEPTH_MAX, NODES_MAX};
+use super::parse::Parsed;
+use super::place::{Refusal, suggest};
+use super::tree::{AuthFact, FieldRef, Kind, Node, RequestFact, Which};
+use super::types::Type;
+use super::val::Val;
+use crate::schema::Collection;
+
+/// Which documents a rule sees.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight<'a> {
+    pub(super) doc: Option<&'a Collection>,
+    pub(super) old: Option<&'a Collection>,
+}
+
+/// Lowers one rule.
+pub(super) struct Lowering<'a> {
+    parsed: &'a Parsed,
+    sight: Sight<'a>,
+    /// Variables of the loops around the current place, with their types.
+    pub(super) variables: Vec<(String, Type)>,
+    depth: usize,
+    nodes: usize,
+}
+
+impl<'a> Lowering<'a> {
+    pub(super) fn new(parsed: &'a Parsed, sight: Sight<'a>) -> Self {
+        Self { parsed, sight, variables: Vec::new(), depth: 0, nodes: 0 }
+    }
+
+    /// Lowers the whole rule; its result is a bool.
+    pub(super) fn rule(mut self) -> Result<Node, Refusal> {
+        let root = self.node(&self.parsed.root)?;
+        if root.ty.admits(&Type::Bool) {
+            Ok(root)
+        } else {
+            Err(Refusal::new(root.offset, format!("the rule gives {}, not bool", root.ty)))
+        }
+    }
+
+    pub(super) fn offset(&self, expr: &IdedExpr) -> usize {
+        self.parsed.offset(expr.id)
+    }
+
+    /// Lowers an expression, counting depth and size.
+    pub(super) fn node(&mut self, expr: &IdedExpr) -> Result<Node, Refusal> {
+        self.nodes += 1;
+        self.depth += 1;
+        if self.nodes > NODES_MAX || self.depth > DEPTH_MAX {
+            return Err(Refusal::new(self.offset(expr), "the rule is too complex")
+                .hint("split long chains with brackets, or use `in` with a list"));
+        }
+        let node = self.expression(expr);
+        self.depth -= 1;
+        node
+    }
+
+    fn expression(&mut self, expr: &IdedExpr) -> Result<Node, Refusal> {
+        let offset = self.offset(expr);
+        match &expr.expr {
+            Expr::Literal(literal) => self.literal(offset, literal),
+            Expr::Ident(name) => self.variable(offset, name),
+            Expr::Select(select) => self.select(offset, select),
+            Expr::Call(call) => self.call(offset, call),
+            Expr::List(list) => self.list(offset, list),
+            Expr::Map(_) | Expr::Struct(_) => Err(Refusal::new(offset, "maps cannot be written in rules")),
+            Expr::Comprehension(_) | Expr::Unspecified => {
+                Err(Refusal::new(offset, "this expression is not available in rules"))
+            }
+        }
+    }
+
+    fn literal(&self, offset: usize, literal: &LiteralValue) -> Result<Node, Refusal> {
+        let val = match literal {
+            LiteralValue::Null => Val::Null,
+            LiteralValue::Boolean(value) => Val::Bool(*value.inner()),
+            LiteralValue::Int(value) => Val::Int(*value.inner()),
+            LiteralValue::Double(value) if value.inner().is_finite() => Val::Float(*value.inner()),
+            LiteralValue::Double(_) => return Err(Refusal::new(offset, "the number is too large")),
+            LiteralValue::String(text) => Val::Text(text.inner().to_owned().into()),
+            LiteralValue::Bytes(bytes) => Val::Bytes(bytes.inner().to_vec().into()),
+            LiteralValue::UInt(value) => {
+                return Err(Refusal::new(offset, "unsigned integers are not available in rules")
+                    .hint(format!("write {} without `u`", value.inner())));
+            }
+        };
+        let ty = val.ty();
+        Ok(leaf(Kind::Literal(val), ty, offset))
+    }
+
+    /// A name that stands alone: only variables of macros may.
+    fn variable(&self, offset: usize, name: &str) -> Result<Node, Refusal> {
+        if let Some(slot) = self.variables.iter().rposition(|(other, _)| other == name) {
+            return Ok(leaf(Kind::Variable(slot), self.variables[slot].1.clone(), offset));
+        }
+        self.check_root(offset, name)?;
+        let hint = match name {
+            "auth" => {
+                "`auth` is never null; compare `auth.id` with null to tell whether somebody is signed in"
+            }
+            _ => "name a field of it",
+        };
+        Err(Refusal::new(offset, format!("{name:?} cannot be used as a value")).hint(hint))
+    }
+
+    /// Refuses a root name that does not exist here.
+    fn check_root(&self, offset: usize, name: &str) -> Result<(), Refusal> {
+        let mut known = vec!["auth", "request"];
+        known.extend(self.sight.doc.map(|_| "doc"));
+        known.extend(self.sight.old.map(|_| "old"));
+        if known.contains(&name) {
+            return Ok(());
+        }
+        let refusal = match name {
+            "doc" | "old" => Refusal::new(offset, format!("{name:?} does not exist for this operation")),
+            _ => Refusal::new(offset, format!("unknown variable {name:?}")),
+        };
+        known.extend(self.variables.iter().map(|(name, _)| name.as_str()));
+        Err(refusal.hint(suggest(name, known.iter().copied())))
+    }
+
+    fn select(&mut self, offset: usize, select: &SelectExpr) -> Result<Node, Refusal> {
+        if select.test {
+            return Err(Refusal::new(offset, "this expression is not available in rules"));
+        }
+        self.member(offset, &select.operand, &select.field)
+    }
+
+    /// `operand.name`, also written `operand["name"]`.
+    pub(super) fn member(&mut self, offset: usize, operand: &IdedExpr, name: &str) -> Result<Node, Refusal> {
+        match self.root_of(operand) {
+            Some(root) => {
+                self.check_root(self.offset(operand), root)?;
+                self.root_member(offset, root, name)
+            }
+            None => {
+                let map = self.node(operand)?;
+                if let Kind::Request(fact @ (RequestFact::Query | RequestFact::Headers)) = map.kind {
+                    return Ok(leaf(Kind::RequestEntry(fact, name.to_owned()), Type::Text, offset));
+                }
+                let ty = match &map.ty {
+                    Type::Map(item) => (**item).clone(),
+                    Type::Dynamic => Type::Dynamic,
+                    other => {
+                        return Err(Refusal::new(offset, format!("{other} has no field {name:?}")));
+                    }
+                };
+                let reads = map.reads_document;
+                Ok(Node {
+                    kind: Kind::Select(Box::new(map), name.to_owned()),
+                    ty,
+                    offset,
+                    reads_document: reads,
+                })
+            }
+        }
+    }
+
+    /// The name of `auth`, `request`, `doc` or `old`, unless a loop's variable hides it.
+    fn root_of<'e>(&self, expr: &'e IdedExpr) -> Option<&'e str> {
+        match &expr.expr {
+            Expr::Ident(name) if !self.variables.iter().any(|(other, _)| other == name) => Some(name),
+            _ => None,
+        }
+    }
+
+    fn root_member(&self, offset: usize, root: &str, name: &str) -> Result<Node, Refusal> {
+        match root {
+            "auth" => auth_member(offset, name),
+            "request" => request_member(offset, name),
+            "doc" => field(offset, Which::Doc, self.sight.doc, name),
+            _ => field(offset, Which::Old, self.sight.old, name),
+        }
+    }
+
+    fn list(&mut self, offset: usize, list: &ListExpr) -> Result<Node, Refusal> {
+        let items: Vec<Node> = list.elements.iter().map(|item| self.node(item)).collect::<Result<_, _>>()?;
+        let ty = items.iter().map(|item| &item.ty).fold(None, |joined: Option<Type>, ty| {
+            Some(joined.map_or_else(|| ty.clone(), |joined| joined.join(ty)))
+        });
+        let ty = Type::List(Box::new(ty.unwrap_or(Type::Dynamic)));
+        let reads_document = items.iter().any(|item| item.reads_document);
+        Ok(Node { kind: Kind::List(items), ty, offset, reads_document })
+    }
+
+    fn call(&mut self, offset: usize, call: &CallExpr) -> Result<Node, Refusal> {
+        super::calls::call(self, offset, call)
+    }
+}
+
+/// A node without operands that reads no document.
+pub(super) fn leaf(kind: Kind, ty: Type, offset: usize) -> Node {
+    Node { kind, ty, offset, reads_document: false }
+}
+
+fn auth_member(offset: usize, name: &str) -> Result<Node, Refusal> {
+    let (fact, ty) = match name {
+        "id" => (AuthFact::Id, Type::Text),
+        "email" => (AuthFact::Email, Type::Text),
+        "role" => (AuthFact::Role, Type::Text),
+        "verified" => (AuthFact::Verified, Type::Bool),
+        _ => {
+            let known = ["id", "email", "role", "verified"];
+            return Err(unknown_member(offset, "auth", name, known.into_iter()));
+        }
+    };
+    Ok(leaf(Kind::Auth(fact), ty, offset))
+}
+
+fn request_member(offset: usize, name: &str) -> Result<Node, Refusal> {
+    let (fact, ty) = match name {
+        "method" => (RequestFact::Method, Type::Text),
+        "path" => (RequestFact::Path, Type::Text),
+        "ip" => (RequestFact::Ip, Type::Text),
+        "time" => (RequestFact::Time, Type::Timestamp),
+        "query" => (RequestFact::Query, Type::Map(Box::new(Type::Text))),
+        "headers" => (RequestFact::Headers, Type::Map(Box::new(Type::Text))),
+        _ => {
+            let known = ["method", "path", "ip", "time", "query", "headers"];
+            return Err(unknown_member(offset, "request", name, known.into_iter()));
+        }
+    };
+    Ok(leaf(Kind::Request(fact), ty, offset))
+}
+
+fn field(offset: usize, which: Which, collection: Option<&Collection>, name: &str) -> Result<Node, Refusal> {
+    let Some(collection) = collection else {
+        return Err(Refusal::new(offset, "there is no document for this operation"));
+    };
+    let Some((index, field)) = collection.field(name) else {
+        let known = collection.fields.iter().map(|field| field.name.as_str());
+        return Err(unknown_member(offset, &collection.name, name, known));
+    };
+    let ty = Type::of_field(&field.kind);
+    let kind = Kind::Field(FieldRef { which, index, name: name.to_owned(), ty: ty.clone() });
+    Ok(Node { kind, ty, offset, reads_document: true })
+}
+
+fn unknown_member<'n>(
+    offset: usize,
+    owner: &str,
+    name: &str,
+    known: impl Iterator<Item = &'n str> + Clone,
+) -> Refusal {
+    Refusal::new(offset, format!("{owner} has no field {name:?}")).hint(suggest(name, known))
+}

@@ -1,0 +1,118 @@
+//! `schema.yaml`: the one description of collections, fields, rules and functions. A schema is read
+//! as a whole; everything wrong with it is reported in one run, and only a valid one is handed out.
+//!
+//! | module | job |
+//! |---|---|
+//! | `yaml` | text to a tree with places |
+//! | `reader` | reading that tree while collecting problems |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `units` | one part each |
+//! | `check` | what needs the whole schema |
+
+mod check;
+mod collection;
+mod env;
+mod field;
+mod field_options;
+mod function;
+mod model;
+mod reader;
+mod units;
+mod users;
+mod yaml;
+
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+
+pub use model::{
+    Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, Format,
+    FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
+    PrimaryKind, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
+};
+
+use crate::limits::{COLLECTIONS_MAX, FUNCTIONS_MAX};
+use reader::{At, Reader};
+use yaml::{Node, Yaml};
+
+/// Version of the format, `version:` in the file.
+const VERSION: i64 = 1;
+
+/// Reads a `schema.yaml`. `file_name` is what diagnostics call it. Rules are kept as text; the
+/// [`catalog`](crate::catalog) compiles them.
+///
+/// # Errors
+/// Everything that is wrong with it, in order of position; a syntax error stands alone.
+pub fn parse(file_name: &str, text: &str) -> Result<Schema, Vec<Diagnostic>> {
+    read(file_name, text, read_schema)
+}
+
+/// Reads a `function.yaml` that stands beside the code of the function `name`.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_function(file_name: &str, name: &str, text: &str) -> Result<FunctionConfig, Vec<Diagnostic>> {
+    read(file_name, text, |reader, at| {
+        reader.name(name, at.key, "").then(|| function::read(reader, name, at)).flatten()
+    })
+}
+
+fn read<T>(
+    file_name: &str,
+    text: &str,
+    read: impl FnOnce(&mut Reader<'_>, &At<'_>) -> Option<T>,
+) -> Result<T, Vec<Diagnostic>> {
+    let mut reader = Reader::new(file_name);
+    let tree = match yaml::parse(text) {
+        Ok(tree) => tree,
+        Err(problem) => {
+            reader.report(problem.position, "", problem.message, "");
+            return reader.finish(None);
+        }
+    };
+    for key in &tree.duplicate_keys {
+        let message = format!("the key \"{}\" stands here twice", reader::shorten(&key.text));
+        reader.report(key.position, "", message, "remove one of them");
+    }
+    let at = At { node: &tree.root, path: String::new(), key: tree.root.position };
+    let value = read(&mut reader, &at);
+    reader.finish(value)
+}
+
+fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
+    let mut section = reader.section(at)?;
+    let version = section.take("version");
+    let collections_at = section.take("collections");
+    let functions_at = section.take("functions");
+    section.finish(reader);
+    match version {
+        None => reader.report(at.key, "", "version is missing", "add version: 1"),
+        Some(At { node: Node { value: Yaml::Int(VERSION), .. }, .. }) => {}
+        Some(at) => reader.refuse(&at, "unknown version of the format", "write version: 1"),
+    }
+
+    let mut collections = IndexMap::new();
+    let declared = collections_at.as_ref().map(|at| reader.named(at, COLLECTIONS_MAX, "collections"));
+    for (name, at) in declared.unwrap_or_default() {
+        if let Some(collection) = collection::read(reader, name, &at) {
+            collections.insert(name.to_owned(), collection);
+        }
+    }
+    if !collections.contains_key(users::USERS) {
+        collections.insert(users::USERS.to_owned(), users::built_in());
+    }
+    check::check(reader, &mut collections, collections_at.as_ref());
+
+    let mut functions = IndexMap::new();
+    let declared = functions_at.as_ref().map(|at| reader.named(at, FUNCTIONS_MAX, "functions"));
+    for (name, at) in declared.unwrap_or_default() {
+        if let Some(function) = function::read(reader, name, &at) {
+            functions.insert(name.to_owned(), Arc::new(function));
+        }
+    }
+    let collections =
+        collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
+    Some(Schema { collections, functions })
+}
+
+#[cfg(test)]
+mod tests;
