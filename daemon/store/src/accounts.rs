@@ -1,0 +1,248 @@
+//! Accounts: a document in `users` and, apart from it, what its owner signs in with. The password's
+//! hash is in a table of the store, so no document, list, rule or change can ever carry it.
+//!
+//! Two addresses that differ in case or surrounding space are one account; an index on the document's
+//! own field sees to it, whichever way the document is written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use alyx_core::document::Document;
+use alyx_core::identity::ADMIN_ROLE;
+use alyx_core::schema::Collection;
+use alyx_core::value::Value;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::documents::{self, Where};
+use crate::limits::PAGE_MAX;
+use crate::readers::Lane;
+use crate::writer::{Command, Session};
+use crate::{Error, Pending, Store, sessions};
+
+/// Collection of the accounts' documents; every schema has it.
+const USERS: &str = "users";
+
+/// Who counts as administrator. Both the index and the question have it as a literal, else SQLite could
+/// not tell that the one answers the other.
+const IS_ADMIN: &str = "\"role\" = 'admin' AND NOT \"disabled\"";
+const _: () = assert!(matches!(ADMIN_ROLE.as_bytes(), b"admin"));
+
+/// Indexes of `users` that no schema declares: addresses are unique by the form in which they are looked
+/// up, and whether there is an administrator can be asked by anybody, so it must be cheap.
+pub(crate) fn indexes() -> String {
+    format!(
+        "CREATE UNIQUE INDEX \"_alyx_users_email\" ON \"users\" (lower(trim(\"email\")));
+         CREATE INDEX \"_alyx_users_admins\" ON \"users\" (\"id\") WHERE {IS_ADMIN};"
+    )
+}
+
+/// A new account.
+#[derive(Clone)]
+pub struct NewAccount {
+    /// Its document, made for the applied schema's `users`.
+    pub document: Document,
+    /// `None`: it cannot sign in with a password.
+    pub password_hash: Option<String>,
+}
+
+/// An account.
+#[derive(Clone)]
+pub struct Account {
+    /// The collection the document's values belong to.
+    pub users: Arc<Collection>,
+    /// Its document.
+    pub document: Document,
+    /// `None`: it cannot sign in with a password.
+    pub password_hash: Option<String>,
+}
+
+/// Input of [`create`].
+#[derive(Debug)]
+pub(crate) struct Create {
+    account: NewAccount,
+    actor: String,
+}
+
+/// Input of [`set_password_hash`].
+pub(crate) struct SetPasswordHash {
+    user_id: String,
+    hash: Option<String>,
+}
+
+/// Input of [`set_disabled`].
+#[derive(Debug)]
+pub(crate) struct SetDisabled {
+    user_id: String,
+    disabled: bool,
+    actor: String,
+}
+
+impl Store {
+    /// Creates an account.
+    ///
+    /// Fails with [`Error::UniqueViolation`] (field `email`) if the address has one.
+    pub fn create_account(&self, account: NewAccount, actor: String) -> Pending<Account> {
+        self.write(Command::CreateAccount, Create { account, actor })
+    }
+
+    /// The account with this address, in whatever case and spacing.
+    pub fn account_by_email(&self, email: &str) -> Pending<Option<Account>> {
+        let email = Value::Text(email.to_owned());
+        self.read_accounts("WHERE lower(trim(d.\"email\")) = lower(trim(?))", vec![email], |accounts| {
+            accounts.pop()
+        })
+    }
+
+    /// The account of this user.
+    pub fn account_by_id(&self, user_id: &str) -> Pending<Option<Account>> {
+        let user_id = Value::Text(user_id.to_owned());
+        self.read_accounts("WHERE d.\"id\" = ?", vec![user_id], |accounts| accounts.pop())
+    }
+
+    /// Accounts in order of their ids; `limit` up to [`PAGE_MAX`].
+    pub fn list_accounts(&self, limit: u32, offset: u64) -> Pending<Vec<Account>> {
+        let limit = Value::Integer(i64::from(limit.min(PAGE_MAX)));
+        let offset = Value::Integer(i64::try_from(offset).unwrap_or(i64::MAX));
+        self.read_accounts("ORDER BY d.\"id\" LIMIT ? OFFSET ?", vec![limit, offset], std::mem::take)
+    }
+
+    /// How many accounts may administer: have the role `admin` and are not disabled.
+    pub fn admin_count(&self) -> Pending<u64> {
+        self.read(Lane::Point, |connection| {
+            let count: i64 = connection
+                .prepare_cached(&format!("SELECT count(*) FROM \"users\" WHERE {IS_ADMIN}"))?
+                .query_row([], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    /// Sets or removes the password. Sessions go on; the caller ends them if it should be so.
+    ///
+    /// Fails with [`Error::NotFound`].
+    pub fn set_password_hash(&self, user_id: &str, hash: Option<String>) -> Pending<()> {
+        self.write(Command::SetPasswordHash, SetPasswordHash { user_id: user_id.to_owned(), hash })
+    }
+
+    /// Disables an account, which ends its sessions, or enables it again.
+    ///
+    /// Fails with [`Error::NotFound`].
+    pub fn set_disabled(&self, user_id: &str, disabled: bool, actor: String) -> Pending<Account> {
+        self.write(Command::SetDisabled, SetDisabled { user_id: user_id.to_owned(), disabled, actor })
+    }
+
+    fn read_accounts<O: Send + 'static>(
+        &self,
+        condition: &'static str,
+        params: Vec<Value>,
+        take: fn(&mut Vec<Account>) -> O,
+    ) -> Pending<O> {
+        let schema = self.schema();
+        self.read(Lane::Point, move |connection| {
+            let users = users_of(schema.as_deref())?;
+            let condition = Where { text: condition, params: &params };
+            let mut accounts = documents::select_where(connection, users, &condition)?
+                .into_iter()
+                .map(|document| with_password(connection, users, document))
+                .collect::<Result<_, _>>()?;
+            Ok(take(&mut accounts))
+        })
+    }
+}
+
+fn users_of(schema: Option<&alyx_core::schema::Schema>) -> Result<&Arc<Collection>, Error> {
+    schema
+        .and_then(|schema| schema.collections.get(USERS))
+        .ok_or_else(|| Error::internal("find the accounts", "no schema is applied"))
+}
+
+/// Whether documents of this collection have accounts.
+pub(crate) fn is_users(collection: &Collection) -> bool {
+    collection.name == USERS
+}
+
+fn with_password(
+    connection: &Connection,
+    users: &Arc<Collection>,
+    document: Document,
+) -> Result<Account, Error> {
+    let id = document.values[users.primary().0].as_text();
+    let password_hash = connection
+        .prepare_cached("SELECT password_hash FROM _alyx_credentials WHERE user_id = ?")?
+        .query_row([id], |row| row.get(0))
+        .optional()?
+        .flatten();
+    Ok(Account { users: Arc::clone(users), document, password_hash })
+}
+
+pub(crate) fn create(session: &mut Session<'_>, input: Create) -> Result<Account, Error> {
+    let Create { account: NewAccount { document, password_hash }, actor } = input;
+    let users = Arc::clone(users_of(session.schema)?);
+    let document = documents::insert(session, &users, document, &actor)?;
+    bind(session, &users, &document, password_hash.as_deref())?;
+    Ok(Account { users, document, password_hash })
+}
+
+/// Gives a new document of `users` its account.
+pub(crate) fn bind(
+    session: &Session<'_>,
+    users: &Collection,
+    document: &Document,
+    password_hash: Option<&str>,
+) -> Result<(), Error> {
+    let id = document.values[users.primary().0].as_text();
+    session
+        .connection
+        .prepare_cached(
+            "INSERT INTO _alyx_credentials (user_id, password_hash, updated_at) VALUES (?, ?, ?)",
+        )?
+        .execute(params![id, password_hash, session.now])?;
+    Ok(())
+}
+
+/// Ends the account of a user whose document goes.
+pub(crate) fn unbind(session: &Session<'_>, user_id: &str) -> Result<(), Error> {
+    session
+        .connection
+        .prepare_cached("DELETE FROM _alyx_credentials WHERE user_id = ?")?
+        .execute([user_id])?;
+    sessions::end_all_of(session, user_id)?;
+    Ok(())
+}
+
+pub(crate) fn set_password_hash(session: &mut Session<'_>, input: SetPasswordHash) -> Result<(), Error> {
+    let updated = session
+        .connection
+        .prepare_cached("UPDATE _alyx_credentials SET password_hash = ?, updated_at = ? WHERE user_id = ?")?
+        .execute(params![input.hash, session.now, input.user_id])?;
+    if updated == 1 { Ok(()) } else { Err(Error::NotFound) }
+}
+
+pub(crate) fn set_disabled(session: &mut Session<'_>, input: SetDisabled) -> Result<Account, Error> {
+    let users = Arc::clone(users_of(session.schema)?);
+    let before = documents::fetch(session.connection, &users, &input.user_id)?.ok_or(Error::NotFound)?;
+    let mut after = before.clone();
+    for (field, value) in users.fields.iter().zip(&mut after.values) {
+        if field.name == "disabled" {
+            *value = Value::Integer(i64::from(input.disabled));
+        } else if field.on_update_now {
+            *value = Value::Text(session.now.clone());
+        }
+    }
+    let document = documents::replace(session, &users, &before, after, &input.actor)?;
+    if input.disabled {
+        sessions::end_all_of(session, &input.user_id)?;
+    }
+    with_password(session.connection, &users, document)
+}
+
+impl fmt::Debug for NewAccount {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("NewAccount").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Account").field("rev", &self.document.rev).finish_non_exhaustive()
+    }
+}

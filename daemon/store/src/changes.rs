@@ -1,0 +1,103 @@
+//! The change feed's rows. Each is written in the transaction of its change, so there is neither a
+//! change without a row nor a row without its change. JSON in it is complete, internal and hidden fields
+//! included; whoever hands it out must filter.
+
+use alyx_core::document::{Access, Document, write_json};
+use alyx_core::schema::Collection;
+use alyx_core::value::Value;
+use jiff::Timestamp;
+use rusqlite::params;
+
+use crate::limits::TRIM_MAX;
+use crate::readers::Lane;
+use crate::writer::{Command, Session};
+use crate::{Error, Pending, Store, time};
+
+/// What happened to a document.
+pub(crate) enum Change<'a> {
+    Create { after: &'a Document },
+    Update { before: &'a Document, after: &'a Document },
+    Delete { before: &'a Document },
+}
+
+/// See [`Store::trim_changes`].
+#[derive(Debug)]
+pub(crate) struct Trim {
+    keep: u64,
+    older_than: Timestamp,
+}
+
+impl Store {
+    /// Number of changes ever made: the highest sequence number.
+    pub fn change_count(&self) -> Pending<u64> {
+        self.read(Lane::Point, |connection| {
+            let count = connection
+                .prepare_cached(
+                    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = '_alyx_changes'",
+                )?
+                .query_row([], |row| row.get::<_, i64>(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    /// Removes changes beyond the newest `keep`, and those older than `older_than`; at most
+    /// [`TRIM_MAX`] per call, oldest first. Answers how many; call again while it is that many.
+    pub fn trim_changes(&self, keep: u64, older_than: Timestamp) -> Pending<u64> {
+        self.write(Command::TrimChanges, Trim { keep, older_than })
+    }
+}
+
+/// Writes the row of a change.
+pub(crate) fn record(
+    session: &Session<'_>,
+    collection: &Collection,
+    change: &Change<'_>,
+    actor: &str,
+) -> Result<(), Error> {
+    let (operation, before, after) = match change {
+        Change::Create { after } => ("create", None, Some(*after)),
+        Change::Update { before, after } => ("update", Some(*before), Some(*after)),
+        Change::Delete { before } => ("delete", Some(*before), None),
+    };
+    let (primary, _) = collection.primary();
+    let id = before.or(after).map(|document| &document.values[primary]).and_then(Value::as_text);
+    session
+        .connection
+        .prepare_cached(
+            "INSERT INTO _alyx_changes (at, collection, id, op, identity, before, after)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            session.now,
+            collection.name,
+            id,
+            operation,
+            actor,
+            before.map(|document| full_json(collection, document)).transpose()?,
+            after.map(|document| full_json(collection, document)).transpose()?,
+        ])?;
+    Ok(())
+}
+
+fn full_json(collection: &Collection, document: &Document) -> Result<String, Error> {
+    let mut json = Vec::with_capacity(256);
+    write_json(&mut json, collection, |field| document.values[field].as_ref(), Access::System, None);
+    String::from_utf8(json).map_err(|error| Error::internal("write a change as JSON", error))
+}
+
+pub(crate) fn trim(session: &mut Session<'_>, trim: Trim) -> Result<u64, Error> {
+    let removed = session
+        .connection
+        .prepare_cached(
+            // Only the oldest rows are looked at, so the cost has a bound also when nothing is due.
+            "DELETE FROM _alyx_changes WHERE seq IN (
+                 SELECT seq FROM (SELECT seq, at FROM _alyx_changes ORDER BY seq LIMIT ?3)
+                 WHERE at < ?1 OR seq <= (SELECT max(seq) FROM _alyx_changes) - ?2)",
+        )?
+        .execute(params![
+            time::to_text(trim.older_than),
+            i64::try_from(trim.keep).unwrap_or(i64::MAX),
+            TRIM_MAX
+        ])?;
+    Ok(removed as u64)
+}

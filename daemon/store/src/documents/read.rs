@@ -1,0 +1,74 @@
+//! From rows to documents.
+
+use alyx_core::document::Document;
+use alyx_core::schema::Collection;
+use alyx_core::sql::column;
+use alyx_core::value::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::sql;
+use crate::Error;
+use crate::values::{self, bound};
+
+/// The document with this id.
+pub(crate) fn fetch(
+    connection: &Connection,
+    collection: &Collection,
+    id: &str,
+) -> Result<Option<Document>, Error> {
+    let statement = format!("{} WHERE {}", sql::select(collection), equals(&collection.primary().1.name));
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query([id])?;
+    rows.next()?.map(|row| document(row, collection)).transpose()
+}
+
+/// Calls `visit` with every document whose `field` has this value.
+pub(super) fn for_each(
+    connection: &Connection,
+    collection: &Collection,
+    field: &str,
+    value: &str,
+    mut visit: impl FnMut(Document) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let statement = format!("{} WHERE {}", sql::select(collection), equals(field));
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query([value])?;
+    while let Some(row) = rows.next()? {
+        visit(document(row, collection)?)?;
+    }
+    Ok(())
+}
+
+/// What follows a select, with its parameters.
+pub(crate) struct Where<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) params: &'a [Value],
+}
+
+/// All documents that a condition selects; it bounds their number.
+pub(crate) fn select_where(
+    connection: &Connection,
+    collection: &Collection,
+    condition: &Where<'_>,
+) -> Result<Vec<Document>, Error> {
+    let mut statement =
+        connection.prepare_cached(&format!("{} {}", sql::select(collection), condition.text))?;
+    let mut rows = statement.query(params_from_iter(bound(condition.params)))?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(document(row, collection)?);
+    }
+    Ok(documents)
+}
+
+fn equals(field: &str) -> String {
+    format!("{} = ?", column(field))
+}
+
+fn document(row: &Row<'_>, collection: &Collection) -> Result<Document, Error> {
+    let count = collection.fields.len();
+    let values = (0..count)
+        .map(|index| values::column(row, index).map(alyx_core::value::ValueRef::to_owned))
+        .collect::<Result<_, _>>()?;
+    Ok(Document { values, rev: row.get(count)? })
+}

@@ -1,0 +1,47 @@
+//! SQLite behind one writer, many readers and a change feed. All SQL of the daemon that is more than a
+//! building block lives here.
+//!
+//! | module | job |
+//! |---|---|
+//! | `handle` | [`Store`]: opening, closing, the way in |
+//! | `writer` | the one thread that writes: group commit, a savepoint per command |
+//! | `readers` | threads that read, each with its own connection and a deadline |
+//! | `documents` | create, get, update, delete, list |
+//! | `tables`, `apply` | collections as tables, schema changes |
+//! | `changes` | the change feed's rows |
+//! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
+//! | `executions` | what functions did |
+//! | `migrations` | the store's own tables |
+//!
+//! Two promises hold everywhere: a write that was answered is on the disk, with its change rows, and
+//! a write that failed left nothing. The store knows no rules and no clients; callers decide who may.
+#![warn(missing_docs)]
+
+mod accounts;
+mod apply;
+mod changes;
+mod connection;
+mod documents;
+mod error;
+mod executions;
+mod handle;
+mod keys;
+pub mod limits;
+mod migrations;
+mod options;
+mod queue;
+mod readers;
+mod sessions;
+mod tables;
+mod time;
+mod values;
+mod writer;
+
+pub use accounts::{Account, NewAccount};
+pub use documents::ListPage;
+pub use error::Error;
+pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
+pub use handle::{Health, Pending, Store, StoreHealth};
+pub use keys::SigningKey;
+pub use options::{OpenCheck, Options, Synchronous};
+pub use sessions::{NewSession, Rotation};

@@ -1,0 +1,68 @@
+//! The store's own tables: numbered SQL files, applied in order, forward only, never edited once
+//! released. `user_version` counts the applied ones, each in one transaction with its count.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::Error;
+
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+
+/// Applies what is missing.
+pub(crate) fn apply(connection: &mut Connection) -> Result<(), Error> {
+    apply_up_to(connection, MIGRATIONS.len())
+}
+
+/// How many are applied. An error if there are more than we know.
+pub(crate) fn applied(connection: &Connection) -> Result<usize, Error> {
+    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    usize::try_from(found)
+        .ok()
+        .filter(|applied| *applied <= MIGRATIONS.len())
+        .ok_or_else(|| Error::Newer { found, known: i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX) })
+}
+
+fn apply_up_to(connection: &mut Connection, count: usize) -> Result<(), Error> {
+    let applied = applied(connection)?;
+    for (number, sql) in MIGRATIONS.iter().enumerate().take(count).skip(applied) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute_batch(sql)?;
+        transaction.execute_batch(&format!("PRAGMA user_version = {}", number + 1))?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::{MIGRATIONS, apply, apply_up_to};
+    use crate::Error;
+
+    fn describe(connection: &Connection) -> Vec<String> {
+        let mut statement = connection
+            .prepare("SELECT type || ' ' || name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY 1")
+            .unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn fresh_equals_all_applied_one_by_one() {
+        let mut fresh = Connection::open_in_memory().unwrap();
+        apply(&mut fresh).unwrap();
+        let mut stepwise = Connection::open_in_memory().unwrap();
+        for count in 0..=MIGRATIONS.len() {
+            apply_up_to(&mut stepwise, count).unwrap();
+        }
+        apply(&mut stepwise).unwrap();
+        assert_eq!(describe(&fresh), describe(&stepwise));
+        assert!(describe(&fresh).iter().all(|line| line.contains("_alyx_") || line.contains("sqlite_")));
+    }
+
+    #[test]
+    fn a_newer_database_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("PRAGMA user_version = 99").unwrap();
+        assert!(matches!(apply(&mut connection), Err(Error::Newer { found: 99, .. })));
+    }
+}

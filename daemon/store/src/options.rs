@@ -1,0 +1,64 @@
+//! How a store is opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::limits;
+
+/// How a store is opened. [`Options::new`] gives the defaults.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database file. It is created with mode 0600 if missing; its directory must exist.
+    pub path: PathBuf,
+    /// When a write counts as done.
+    pub synchronous: Synchronous,
+    /// Reader threads, brought into [`READERS_MIN`](limits::READERS_MIN)..=[`READERS_MAX`](limits::READERS_MAX).
+    pub readers: usize,
+    /// Time a read may take when its caller named no deadline.
+    pub read_timeout: Duration,
+    /// Largest size of the database file, in bytes. Writes beyond it answer
+    /// [`DiskFull`](crate::Error::DiskFull).
+    pub max_bytes: Option<u64>,
+    /// Examination of the file before it is used.
+    pub check: OpenCheck,
+    /// The clock that stamps changes; tests hold it still.
+    pub clock: fn() -> Timestamp,
+}
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// When it is on the disk: survives loss of power.
+    #[default]
+    Full,
+    /// When the kernel has it: survives the death of the process; loss of power may undo the last ones.
+    Normal,
+}
+
+/// Examination of the file before it is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenCheck {
+    /// Damage is found when it is met.
+    #[default]
+    None,
+    /// `quick_check`: reads the whole file.
+    Quick,
+}
+
+impl Options {
+    /// The defaults for a database at `path`.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            synchronous: Synchronous::Full,
+            readers: 4,
+            read_timeout: limits::READ_TIMEOUT_DEFAULT,
+            max_bytes: None,
+            check: OpenCheck::None,
+            clock: Timestamp::now,
+        }
+    }
+}

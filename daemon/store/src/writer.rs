@@ -1,0 +1,388 @@
+//! The one thread that writes. It takes what is waiting, up to [`BATCH_MAX`] commands, runs each under
+//! a savepoint of its own in one transaction, commits, and only then answers them all.
+//!
+//! So the price of making a write durable is shared, a command that fails leaves the others alone, and
+//! an answer is never given before it is true. The thread itself never ends but by closing: a panic in
+//! a command is that command's failure.
+
+mod command;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use alyx_core::schema::Schema;
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+pub(crate) use command::{Command, Job, Queued, Settled};
+
+use crate::handle::Health;
+use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, WRITE_QUEUE_MAX};
+use crate::queue::{Popped, Queue, Refused};
+use crate::{Error, Options, apply, time};
+
+/// The writer's way to the database and what a command may know.
+pub(crate) struct Session<'a> {
+    pub(crate) connection: &'a Connection,
+    /// The applied schema: which collections refer to which.
+    pub(crate) schema: Option<&'a Schema>,
+    /// Becomes the applied schema once this is committed.
+    pub(crate) next_schema: Option<Arc<Schema>>,
+    /// When this happens, in the stored form.
+    pub(crate) now: String,
+}
+
+/// The thread's state.
+pub(crate) struct Writer {
+    connection: Connection,
+    schema: Option<Arc<Schema>>,
+    clock: fn() -> Timestamp,
+    shared: Arc<Shared>,
+}
+
+/// The way to the writer.
+#[derive(Debug)]
+pub(crate) struct WriterLink(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    queue: Queue<Queued>,
+    health: Mutex<Health>,
+    /// The applied schema, for reads that need it.
+    schema: Mutex<Option<Arc<Schema>>>,
+}
+
+impl WriterLink {
+    pub(crate) fn push(&self, queued: Queued) -> Result<(), Refused> {
+        self.0.queue.push(queued)
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.queue.close();
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.queue.len()
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        lock(&self.0.health).clone()
+    }
+
+    pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
+        lock(&self.0.schema).clone()
+    }
+}
+
+impl Shared {
+    fn set_health(&self, health: Health) {
+        *lock(&self.health) = health;
+    }
+}
+
+/// Nothing that can panic runs under these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// However the thread ends, nobody waits for it any more: dropping a command answers its caller.
+struct EndOfWriter(Arc<Shared>);
+
+impl Drop for EndOfWriter {
+    fn drop(&mut self) {
+        self.0.queue.close();
+        self.0.set_health(Health::Closed);
+        while let Popped::Items(commands) = self.0.queue.drain(BATCH_MAX, None) {
+            drop(commands);
+        }
+    }
+}
+
+type WriterThread = JoinHandle<Result<(), Error>>;
+
+impl Writer {
+    pub(crate) fn start(
+        connection: Connection,
+        options: &Options,
+    ) -> Result<(WriterLink, WriterThread), Error> {
+        let schema = apply::stored_schema(&connection)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::new(WRITE_QUEUE_MAX),
+            health: Mutex::new(Health::Ok),
+            schema: Mutex::new(schema.clone()),
+        });
+        let writer = Self { connection, schema, clock: options.clock, shared: Arc::clone(&shared) };
+        let thread = thread::Builder::new()
+            .name("alyx-write".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| Error::internal("start the writer", error))?;
+        Ok((WriterLink(shared), thread))
+    }
+
+    fn run(mut self) -> Result<(), Error> {
+        let shared = Arc::clone(&self.shared);
+        let _ends_callers_wait = EndOfWriter(Arc::clone(&shared));
+        let mut uncheckpointed = false;
+        loop {
+            match shared.queue.drain(BATCH_MAX, uncheckpointed.then_some(IDLE_CHECKPOINT)) {
+                Popped::Items(batch) => {
+                    self.serve(batch);
+                    uncheckpointed = true;
+                }
+                Popped::Quiet => {
+                    uncheckpointed = false;
+                    self.checkpoint("PASSIVE").unwrap_or_else(|error| {
+                        tracing::warn!(error = %error, "checkpoint failed; the next one makes up for it");
+                    });
+                }
+                Popped::Closed => break,
+            }
+        }
+        self.checkpoint("TRUNCATE")?;
+        self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    fn checkpoint(&self, mode: &str) -> Result<(), Error> {
+        let statement = format!("PRAGMA wal_checkpoint({mode})");
+        Ok(self.connection.query_row(&statement, [], |_| Ok(()))?)
+    }
+
+    /// Splits a batch where a command wants a transaction to itself, and keeps the order.
+    fn serve(&mut self, batch: Vec<Queued>) {
+        let mut group = Vec::with_capacity(batch.len());
+        for queued in batch {
+            if queued.command.is_alone() {
+                self.commit(std::mem::take(&mut group));
+                self.commit_alone(queued);
+            } else {
+                group.push(queued);
+            }
+        }
+        self.commit(group);
+    }
+
+    /// A schema change may make a table anew, which must not set off the foreign keys that refer to it.
+    /// They can only be switched between transactions; the command checks all references itself.
+    fn commit_alone(&mut self, queued: Queued) {
+        if let Err(error) = self.execute("PRAGMA foreign_keys = OFF") {
+            return queued.command.refuse(error);
+        }
+        self.commit(vec![queued]);
+        if let Err(error) = self.execute("PRAGMA foreign_keys = ON") {
+            tracing::error!(error = %error, "foreign keys could not be switched on again");
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Queued>) {
+        let group = expire(group);
+        if group.is_empty() {
+            return;
+        }
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            self.note(Some(&error));
+            group.into_iter().for_each(|queued| queued.command.refuse(error.clone()));
+            return;
+        }
+        let (settled, mut outcome, next_schema) = self.run_group(group);
+        if outcome.is_ok() {
+            outcome = self.execute("COMMIT");
+        }
+        if let Err(error) = &outcome {
+            self.roll_back(error);
+        } else if let Some(schema) = next_schema {
+            *lock(&self.shared.schema) = Some(Arc::clone(&schema));
+            self.schema = Some(schema);
+        }
+        let first_degrading = settled.iter().filter_map(Settled::error).find(|error| error.degrades());
+        self.note(outcome.as_ref().err().or(first_degrading));
+        settled.into_iter().for_each(|settled| settled.answer(outcome.as_ref().err()));
+    }
+
+    /// Runs every command under its savepoint. The outcome is an error if the transaction as a whole is
+    /// lost, which SQLite decides for some failures, such as a full disk.
+    fn run_group(&self, group: Vec<Queued>) -> (Vec<Settled>, Result<(), Error>, Option<Arc<Schema>>) {
+        let mut session = Session {
+            connection: &self.connection,
+            schema: self.schema.as_deref(),
+            next_schema: None,
+            now: time::to_text((self.clock)()),
+        };
+        let mut settled = Vec::with_capacity(group.len());
+        let mut outcome = Ok(());
+        for queued in group {
+            if let Err(error) = &outcome {
+                queued.command.refuse(Error::clone(error));
+                continue;
+            }
+            let done = queued.command.run(&mut session);
+            if self.connection.is_autocommit() {
+                let lost = || Error::internal("keep the transaction", "SQLite rolled it back");
+                outcome = Err(done.error().cloned().unwrap_or_else(lost));
+            }
+            settled.push(done);
+        }
+        (settled, outcome, session.next_schema)
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    fn roll_back(&self, cause: &Error) {
+        tracing::error!(error = %cause, "a commit failed; none of its writes was done");
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(error = %error, "the failed transaction could not be rolled back");
+        }
+    }
+
+    /// Remembers whether writing as such works, and says so when it changes.
+    fn note(&self, error: Option<&Error>) {
+        let degraded = matches!(*lock(&self.shared.health), Health::Degraded(_));
+        match error {
+            Some(error) if error.degrades() => {
+                if !degraded {
+                    tracing::error!(error = %error, "writes fail, reads go on: {error}");
+                }
+                self.shared.set_health(Health::Degraded(error.clone()));
+            }
+            None if degraded => {
+                tracing::info!("writes succeed again");
+                self.shared.set_health(Health::Ok);
+            }
+            Some(_) | None => {}
+        }
+    }
+}
+
+/// Answers those whose deadline passed while they waited; the others go on.
+fn expire(group: Vec<Queued>) -> Vec<Queued> {
+    let now = Instant::now();
+    let mut kept = Vec::with_capacity(group.len());
+    for queued in group {
+        if queued.deadline.is_some_and(|deadline| now >= deadline) {
+            queued.command.refuse(Error::Interrupted);
+        } else {
+            kept.push(queued);
+        }
+    }
+    kept
+}
+
+impl Session<'_> {
+    /// Runs `work` so that its failure leaves nothing behind.
+    pub(crate) fn savepoint<O>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<O, Error>,
+    ) -> Result<O, Error> {
+        self.execute("SAVEPOINT command")?;
+        let answer = catch_unwind(AssertUnwindSafe(|| work(self)))
+            .unwrap_or_else(|_| Err(Error::internal("write", "the writer panicked")));
+        match answer {
+            Ok(output) => {
+                self.execute("RELEASE command")?;
+                Ok(output)
+            }
+            // SQLite may have ended the transaction, and the savepoint with it.
+            Err(error) if self.connection.is_autocommit() => Err(error),
+            Err(error) => {
+                self.execute("ROLLBACK TO command")?;
+                self.execute("RELEASE command")?;
+                Err(error)
+            }
+        }
+    }
+
+    fn execute(&self, sql: &str) -> Result<(), Error> {
+        self.connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::{Command, Job, Queued, Session, Writer, WriterLink};
+    use crate::handle::{Health, Pending};
+    use crate::keys::SigningKey;
+    use crate::{Error, Options, connection};
+
+    fn options(dir: &tempfile::TempDir) -> Options {
+        Options::new(dir.path().join("data.db"))
+    }
+
+    fn send(link: &WriterLink, kid: &str) -> Pending<()> {
+        let (reply, pending, _) = Pending::new();
+        let created_at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let input = SigningKey { kid: kid.to_owned(), alg: String::new(), pkcs8: Vec::new(), created_at };
+        let command = Command::AddSigningKey(Job { input, reply });
+        link.push(Queued { command, deadline: None }).unwrap();
+        pending
+    }
+
+    #[test]
+    fn a_failed_commit_fails_every_command_of_its_batch() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let options = options(&dir);
+        let lock = connection::prepare_file(&options.path).unwrap();
+        let mut connection = connection::open_writer(&options).unwrap();
+        let refuse = Arc::new(AtomicBool::new(true));
+        let hook = Arc::clone(&refuse);
+        connection.commit_hook(Some(move || hook.load(Ordering::SeqCst))).unwrap();
+        let gate = rusqlite::Connection::open(&options.path).unwrap();
+        gate.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (link, thread) = Writer::start(connection, &options).unwrap();
+        let answers: Vec<_> = (0..20).map(|number| send(&link, &number.to_string())).collect();
+        gate.execute_batch("ROLLBACK").unwrap();
+        for answer in answers {
+            let answer = answer.wait();
+            assert!(matches!(answer, Err(Error::Internal { .. })), "{answer:?}");
+        }
+        let count =
+            || gate.query_row("SELECT count(*) FROM _alyx_signing_keys", [], |row| row.get::<_, i64>(0));
+        assert_eq!(count().unwrap(), 0);
+
+        refuse.store(false, Ordering::SeqCst);
+        send(&link, "0").wait().unwrap();
+        assert_eq!(count().unwrap(), 1);
+        assert!(matches!(link.health(), Health::Ok));
+        link.close();
+        thread.join().unwrap().unwrap();
+        drop(lock);
+    }
+
+    #[test]
+    fn a_panic_is_the_failure_of_its_command_only() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let connection = {
+            let options = options(&dir);
+            drop(connection::prepare_file(&options.path).unwrap());
+            connection::open_writer(&options).unwrap()
+        };
+        let mut session =
+            Session { connection: &connection, schema: None, next_schema: None, now: "2026".to_owned() };
+        connection.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let add = |session: &Session<'_>, id: &str| {
+            let sql = "INSERT INTO _alyx_credentials (user_id, updated_at) VALUES (?, 'x')";
+            session.connection.execute(sql, [id]).map(drop).map_err(Error::from)
+        };
+        session.savepoint(|session| add(session, "a")).unwrap();
+        let panicked: Result<(), Error> = session.savepoint(|session| {
+            add(session, "b")?;
+            panic!("as a test");
+        });
+        assert!(matches!(panicked, Err(Error::Internal { .. })), "{panicked:?}");
+        session.savepoint(|session| add(session, "c")).unwrap();
+        connection.execute_batch("COMMIT").unwrap();
+        let ids: String = connection
+            .query_row("SELECT group_concat(user_id) FROM _alyx_credentials", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(ids, "a,c");
+    }
+}

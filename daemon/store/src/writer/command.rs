@@ -1,0 +1,141 @@
+//! Everything that can be written: a closed list. Each command is its input and the way to its caller.
+
+use std::fmt;
+use std::time::Instant;
+
+use alyx_core::document::Document;
+
+use super::Session;
+use crate::accounts::{self, Account};
+use crate::handle::Reply;
+use crate::sessions::{self, Rotation};
+use crate::{Error, apply, changes, documents, executions, keys};
+
+/// A command in the queue.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    pub(crate) command: Command,
+    /// After this it is not begun any more.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Everything that can be written.
+#[derive(Debug)]
+pub(crate) enum Command {
+    CreateDocument(Job<documents::Create, Document>),
+    UpdateDocument(Job<documents::Update, Document>),
+    DeleteDocument(Job<documents::Delete, ()>),
+    Apply(Job<apply::Apply, ()>),
+    CreateAccount(Job<accounts::Create, Account>),
+    SetPasswordHash(Job<accounts::SetPasswordHash, ()>),
+    SetDisabled(Job<accounts::SetDisabled, Account>),
+    StartSession(Job<sessions::Start, ()>),
+    RotateRefresh(Job<sessions::Rotate, Rotation>),
+    EndSession(Job<sessions::End, bool>),
+    EndUserSessions(Job<sessions::EndUser, u64>),
+    TrimSessions(Job<sessions::Trim, u64>),
+    AddSigningKey(Job<keys::SigningKey, ()>),
+    RecordExecutions(Job<Vec<executions::ExecutionRow>, ()>),
+    TrimExecutions(Job<executions::Trim, u64>),
+    TrimChanges(Job<changes::Trim, u64>),
+}
+
+/// A command's input and the way to its caller.
+pub(crate) struct Job<I, O> {
+    pub(crate) input: I,
+    pub(crate) reply: Reply<O>,
+}
+
+/// Told the outcome of the commit, answers the caller.
+type Answer = Box<dyn FnOnce(Option<&Error>)>;
+
+/// A command that ran and waits for the commit.
+pub(crate) struct Settled {
+    error: Option<Error>,
+    answer: Answer,
+}
+
+/// Calls the same method on whichever job it is.
+macro_rules! with_job {
+    ($command:expr, $job:ident => $body:expr) => {
+        match $command {
+            Command::CreateDocument($job) => $body,
+            Command::UpdateDocument($job) => $body,
+            Command::DeleteDocument($job) => $body,
+            Command::Apply($job) => $body,
+            Command::CreateAccount($job) => $body,
+            Command::SetPasswordHash($job) => $body,
+            Command::SetDisabled($job) => $body,
+            Command::StartSession($job) => $body,
+            Command::RotateRefresh($job) => $body,
+            Command::EndSession($job) => $body,
+            Command::EndUserSessions($job) => $body,
+            Command::TrimSessions($job) => $body,
+            Command::AddSigningKey($job) => $body,
+            Command::RecordExecutions($job) => $body,
+            Command::TrimExecutions($job) => $body,
+            Command::TrimChanges($job) => $body,
+        }
+    };
+}
+
+impl Command {
+    /// Whether it shares its transaction with no other command.
+    pub(crate) const fn is_alone(&self) -> bool {
+        matches!(self, Self::Apply(_))
+    }
+
+    /// Answers without having run.
+    pub(crate) fn refuse(self, error: Error) {
+        with_job!(self, job => job.reply.send(Err(error)));
+    }
+
+    pub(crate) fn run(self, session: &mut Session<'_>) -> Settled {
+        match self {
+            Self::CreateDocument(job) => job.run(session, documents::create),
+            Self::UpdateDocument(job) => job.run(session, documents::update),
+            Self::DeleteDocument(job) => job.run(session, documents::delete),
+            Self::Apply(job) => job.run(session, apply::apply),
+            Self::CreateAccount(job) => job.run(session, accounts::create),
+            Self::SetPasswordHash(job) => job.run(session, accounts::set_password_hash),
+            Self::SetDisabled(job) => job.run(session, accounts::set_disabled),
+            Self::StartSession(job) => job.run(session, sessions::start),
+            Self::RotateRefresh(job) => job.run(session, sessions::rotate),
+            Self::EndSession(job) => job.run(session, sessions::end),
+            Self::EndUserSessions(job) => job.run(session, sessions::end_user),
+            Self::TrimSessions(job) => job.run(session, sessions::trim),
+            Self::AddSigningKey(job) => job.run(session, keys::add),
+            Self::RecordExecutions(job) => job.run(session, executions::record),
+            Self::TrimExecutions(job) => job.run(session, executions::trim),
+            Self::TrimChanges(job) => job.run(session, changes::trim),
+        }
+    }
+}
+
+impl<I, O: 'static> Job<I, O> {
+    fn run(self, session: &mut Session<'_>, work: fn(&mut Session<'_>, I) -> Result<O, Error>) -> Settled {
+        let Self { input, reply } = self;
+        let answer = session.savepoint(|session| work(session, input));
+        Settled {
+            error: answer.as_ref().err().cloned(),
+            answer: Box::new(move |commit| reply.send(commit.map_or(answer, |error| Err(error.clone())))),
+        }
+    }
+}
+
+impl Settled {
+    pub(crate) const fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    pub(crate) fn answer(self, commit: Option<&Error>) {
+        (self.answer)(commit);
+    }
+}
+
+/// Inputs hold documents and secrets, so only the existence of one is shown.
+impl<I, O> fmt::Debug for Job<I, O> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Job")
+    }
+}

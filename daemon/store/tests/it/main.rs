@@ -1,0 +1,24 @@
+//! The store through its public API, on real files.
+//!
+//! `cfg(test)` is always true here; it tells clippy that all of this is test code.
+
+#[cfg(test)]
+mod accounts;
+#[cfg(test)]
+mod cascades;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod durability;
+#[cfg(test)]
+mod executions;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod group_commit;
+#[cfg(test)]
+mod lists;
+#[cfg(test)]
+mod schemas;
+#[cfg(test)]
+mod support;
