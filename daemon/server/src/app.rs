@@ -1,0 +1,49 @@
+//! What every request handler reaches. A cheap clone; nothing in it is optional.
+
+use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Instant;
+
+use alyx_store::Store;
+
+use crate::auth::Auth;
+use crate::catalog::CatalogHandle;
+use crate::config::{Config, Mode};
+use crate::documents::Documents;
+use crate::functions::Functions;
+use crate::openapi::OpenApi;
+
+/// Handle on the parts of a running daemon.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// The parts of a running daemon.
+pub struct Parts {
+    pub config: Arc<Config>,
+    pub mode: Mode,
+    pub store: Store,
+    pub catalog: CatalogHandle,
+    pub auth: Auth,
+    pub documents: Documents,
+    pub functions: Functions,
+    pub openapi: OpenApi,
+    pub started: Instant,
+    /// Where the API is served, with the port that was taken.
+    pub listen: SocketAddr,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}

@@ -1,0 +1,32 @@
+//! The fields of `users` that accounts rely on. The schema parser puts them into every schema.
+
+use alyx_core::value::Value;
+use alyx_store::Account;
+
+/// What identities need to know of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFacts {
+    pub id: String,
+    pub email: String,
+    pub role: String,
+    pub verified: bool,
+    pub disabled: bool,
+}
+
+impl UserFacts {
+    /// Reads them. A field that is not there counts as its safe value.
+    pub fn of(account: &Account) -> Self {
+        let value = |name: &str| {
+            let (place, _) = account.users.field(name)?;
+            account.document.values.get(place)
+        };
+        let text = |name| value(name).and_then(Value::as_text).unwrap_or_default().to_owned();
+        Self {
+            id: text("id"),
+            email: text("email"),
+            role: text("role"),
+            verified: value("verified") == Some(&Value::Integer(1)),
+            disabled: value("disabled") != Some(&Value::Integer(0)),
+        }
+    }
+}

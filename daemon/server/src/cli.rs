@@ -1,0 +1,154 @@
+//! Flags and subcommands. Exit codes: 0 ok, 1 failed, 2 wrong usage.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, Mode, Overrides, Source, load};
+use crate::problem::error_chain;
+use crate::{check, print, process, serve};
+
+/// The API daemon of Alyx.
+#[derive(Debug, Parser)]
+#[command(name = "alyxd", version, disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a project.
+    Serve(Serve),
+    /// Check a configuration and report every problem in it.
+    CheckConfig {
+        /// File to check; default: alyx.yaml in the working directory, if there is one.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check a schema and report every problem in it.
+    CheckSchema {
+        /// File to check; functions/*/function.yaml beside it are checked as well.
+        file: PathBuf,
+        /// Problems as JSON on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Configuration file; default: alyx.yaml in the project's directory, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory with schema.yaml and functions/.
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+    /// Directory for everything the daemon writes.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address of the HTTP API.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Unix socket for administrators of this host.
+    #[arg(long, value_name = "PATH")]
+    admin_socket: Option<PathBuf>,
+    /// Control socket of the supervisor.
+    #[arg(long, value_name = "PATH")]
+    supervisor_socket: Option<PathBuf>,
+    /// Development: reload on changes, generous throttles, requests in the log.
+    #[arg(long)]
+    dev: bool,
+    /// With --dev: do not watch the project's files.
+    #[arg(long, requires = "dev")]
+    no_watch: bool,
+    /// Stop when the process that started this one ends.
+    #[arg(long)]
+    die_with_parent: bool,
+}
+
+/// Runs the program.
+pub fn run() -> ExitCode {
+    // Prints usage and help itself and ends with 2 for wrong usage.
+    let arguments = Arguments::parse();
+    if let Err(error) = process::give_up_rights() {
+        return failed(&error);
+    }
+    match arguments.command {
+        Command::Serve(flags) => run_serve(flags),
+        Command::CheckConfig { config } => {
+            match read_config(config.as_deref(), &Overrides::default(), Mode::Production) {
+                Ok(_) => {
+                    print::words("The configuration is fine.");
+                    ExitCode::SUCCESS
+                }
+                Err(code) => code,
+            }
+        }
+        Command::CheckSchema { file, json } => check::schema(&file, json),
+    }
+}
+
+fn run_serve(flags: Serve) -> ExitCode {
+    if let Err(error) = process::raise_file_limit() {
+        return failed(&error);
+    }
+    if flags.die_with_parent
+        && let Err(error) = process::die_with_parent()
+    {
+        return failed(&error);
+    }
+    let mode = if flags.dev { Mode::Development } else { Mode::Production };
+    let overrides = Overrides {
+        project: flags.project,
+        data: flags.data,
+        listen: flags.listen,
+        admin_socket: flags.admin_socket,
+        supervisor_socket: flags.supervisor_socket,
+    };
+    let config = match read_config(flags.config.as_deref(), &overrides, mode) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let watch = if flags.dev && !flags.no_watch { serve::Watch::Project } else { serve::Watch::Nothing };
+    match serve::run(config, mode, watch) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn read_config(file: Option<&Path>, overrides: &Overrides, mode: Mode) -> Result<Config, ExitCode> {
+    // A variable that is not UTF-8 cannot be one of ours.
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    load(&Source { file, environment: &environment, overrides, mode }).map_err(|problems| {
+        for problem in &problems {
+            print::words(&format!("error: {problem}"));
+        }
+        print::words(&format!("\n{} in the configuration", count(problems.len(), "problem")));
+        ExitCode::FAILURE
+    })
+}
+
+/// `1 problem`, `2 problems`.
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    print::words(&format!("error: {}", error_chain(error)));
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_consistent() {
+        super::Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,196 @@
+//! `alyx.yaml`, the environment and flags, made into one checked [`Config`].
+//!
+//! Order, later wins: defaults, file, `ALYX_<SECTION>_<KEY>`, flags. Every problem of a run is
+//! reported at once; a daemon with a problem in its configuration does not start. Secrets are not
+//! configuration: the signing key is made at first start and stays in the database.
+
+mod load;
+mod settings;
+mod tree;
+mod value;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use load::{Overrides, Source, load};
+pub use value::Network;
+
+/// Everything that can be configured, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub server: Server,
+    pub database: Database,
+    pub auth: Auth,
+    pub functions: Functions,
+    pub sandbox: Sandbox,
+    pub logging: Logging,
+    pub cors: Cors,
+}
+
+/// Section `server`.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub project: PathBuf,
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub admin_socket: PathBuf,
+    pub admin_group: Option<String>,
+    pub body_limit_bytes: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Section `database`.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub path: PathBuf,
+    pub synchronous: Synchronous,
+    pub readers: usize,
+    pub statement_timeout: Duration,
+}
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Synchronous {
+    /// After it reached the disk.
+    Full,
+    /// After it reached the kernel; a power cut may lose the last ones.
+    Normal,
+}
+
+/// Section `auth`.
+#[derive(Clone, Debug)]
+pub struct Auth {
+    pub registration: Registration,
+    pub access_ttl: Duration,
+    pub refresh_ttl: Duration,
+    pub min_password_length: usize,
+    pub issuer: String,
+    pub audience: String,
+    pub login_per_minute: u32,
+    pub register_per_minute: u32,
+}
+
+/// Who may make an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registration {
+    /// Anybody.
+    Open,
+    /// Administrators only.
+    Closed,
+}
+
+/// Section `functions`.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    pub max_workers: u32,
+    pub queue: u32,
+    pub runtimes: Option<PathBuf>,
+}
+
+/// Section `sandbox`.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    pub supervisor_socket: PathBuf,
+}
+
+/// Section `logging`.
+#[derive(Clone, Debug)]
+pub struct Logging {
+    pub level: String,
+    pub format: LogFormat,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Section `cors`.
+#[derive(Clone, Debug)]
+pub struct Cors {
+    pub allowed_origins: Vec<String>,
+}
+
+/// Something wrong with the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// `alyx.yaml:3:9`, `ALYX_SERVER_LISTEN` or `--listen`.
+    pub place: String,
+    /// `server.listen`; empty when it is about the whole file.
+    pub key: String,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// What would be accepted.
+    pub accepted: Option<String>,
+}
+
+impl fmt::Display for ConfigProblem {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: ", self.place)?;
+        if !self.key.is_empty() {
+            write!(out, "{}: ", self.key)?;
+        }
+        out.write_str(&self.message)?;
+        self.accepted.iter().try_for_each(|accepted| write!(out, "\n  accepted: {accepted}"))
+    }
+}
+
+/// Whether the daemon serves one developer or the world; it changes a few defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// `--dev`: unsafe schema changes do not stop the start, throttles are generous, requests are logged.
+    Development,
+    /// Everything else.
+    Production,
+}
+
+impl Config {
+    /// The defaults, before any file was read. Paths that depend on others are filled by `load`.
+    fn defaults(mode: Mode) -> Self {
+        let (login_per_minute, register_per_minute) = match mode {
+            Mode::Development => (600, 600),
+            Mode::Production => (5, 3),
+        };
+        Self {
+            server: Server {
+                project: PathBuf::new(),
+                data: PathBuf::new(),
+                listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+                admin_socket: PathBuf::new(),
+                admin_group: None,
+                body_limit_bytes: 8 << 20,
+                header_timeout: Duration::from_secs(10),
+                body_timeout: Duration::from_secs(30),
+                trusted_proxies: Vec::new(),
+            },
+            database: Database {
+                path: PathBuf::new(),
+                synchronous: Synchronous::Full,
+                readers: 4,
+                statement_timeout: Duration::from_secs(10),
+            },
+            auth: Auth {
+                registration: Registration::Open,
+                access_ttl: Duration::from_secs(15 * 60),
+                refresh_ttl: Duration::from_secs(30 * 24 * 3600),
+                min_password_length: 8,
+                issuer: "alyx".to_owned(),
+                audience: "alyx".to_owned(),
+                login_per_minute,
+                register_per_minute,
+            },
+            functions: Functions { max_workers: 32, queue: 1_000, runtimes: None },
+            sandbox: Sandbox { supervisor_socket: PathBuf::new() },
+            logging: Logging { level: "info".to_owned(), format: LogFormat::Text },
+            cors: Cors { allowed_origins: Vec::new() },
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Puts defaults, file, environment and flags together and lists every problem.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::settings::{Apply, SETTINGS, Setting};
+use super::tree::{Kind, Node, Place, parse};
+use super::value::interpolate;
+use super::{Config, ConfigProblem, Mode};
+
+/// Where the configuration comes from. The environment comes in as a value, so tests can hold it still.
+pub struct Source<'a> {
+    /// `--config`; it must be readable. Without it `alyx.yaml` in the project's directory, if there is one.
+    pub file: Option<&'a Path>,
+    pub environment: &'a [(String, String)],
+    pub overrides: &'a Overrides,
+    pub mode: Mode,
+}
+
+/// Values of flags; they win.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub project: Option<PathBuf>,
+    pub data: Option<PathBuf>,
+    pub listen: Option<SocketAddr>,
+    pub admin_socket: Option<PathBuf>,
+    pub supervisor_socket: Option<PathBuf>,
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// Every problem that was found, at least one.
+pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
+    let mut loader = Loader { config: Config::defaults(source.mode), problems: Vec::new(), source };
+    let file = source.file.map_or_else(|| default_file(source.overrides), |file| Some(file.to_owned()));
+    if let Some(file) = &file {
+        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+        loader.read_file(file);
+        loader.resolve_paths(directory.unwrap_or(Path::new(".")));
+    }
+    loader.read_environment();
+    loader.apply_overrides();
+    if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
+}
+
+fn default_file(overrides: &Overrides) -> Option<PathBuf> {
+    let file = overrides.project.as_deref().unwrap_or(Path::new(".")).join("alyx.yaml");
+    file.exists().then_some(file)
+}
+
+struct Loader<'a> {
+    config: Config,
+    problems: Vec<ConfigProblem>,
+    source: &'a Source<'a>,
+}
+
+impl Loader<'_> {
+    fn read_file(&mut self, file: &Path) {
+        let name = file.display().to_string();
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(error) => return self.problem(name, "", format!("cannot be read: {error}"), None),
+        };
+        match parse(&text) {
+            Ok(tree) => self.read_sections(&name, tree),
+            Err(error) => {
+                let place = at(&name, error.place);
+                self.problem(place, "", format!("is not valid YAML: {}", error.message), None);
+            }
+        }
+    }
+
+    fn read_sections(&mut self, file: &str, tree: Node) {
+        let Kind::Map(sections) = tree.kind else {
+            let accepted = format!("sections {}", sections().join(", "));
+            return self.problem(
+                at(file, tree.place),
+                "",
+                "does not have sections".to_owned(),
+                Some(accepted),
+            );
+        };
+        for (section, place, node) in sections {
+            if !SETTINGS.iter().any(|setting| setting.section == section) {
+                let accepted = self::sections().join(", ");
+                self.problem(at(file, place), &section, "unknown section".to_owned(), Some(accepted));
+                continue;
+            }
+            match node.kind {
+                Kind::Empty => {}
+                Kind::Map(keys) => {
+                    keys.into_iter()
+                        .for_each(|(key, place, node)| self.read_key(file, &section, &key, place, node));
+                }
+                _ => {
+                    let accepted = keys_of(&section).join(", ");
+                    self.problem(at(file, node.place), &section, "must hold keys".to_owned(), Some(accepted));
+                }
+            }
+        }
+    }
+
+    fn read_key(&mut self, file: &str, section: &str, key: &str, place: Place, node: Node) {
+        let full = format!("{section}.{key}");
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.section == section && setting.key == key)
+        else {
+            let accepted = Some(keys_of(section).join(", "));
+            return self.problem(at(file, place), &full, "unknown key".to_owned(), accepted);
+        };
+        let value_place = at(file, node.place);
+        let items = match (&setting.apply, node.kind) {
+            (Apply::One(_), Kind::Text(text)) => vec![(value_place.clone(), text)],
+            (Apply::Many(_), Kind::List(items)) => {
+                let mut texts = Vec::with_capacity(items.len());
+                for item in items {
+                    let Kind::Text(text) = item.kind else {
+                        return self.wrong(
+                            at(file, item.place),
+                            setting,
+                            "has an item of the wrong type".to_owned(),
+                        );
+                    };
+                    texts.push((at(file, item.place), text));
+                }
+                texts
+            }
+            (_, Kind::Empty) => return self.wrong(value_place, setting, "has no value".to_owned()),
+            _ => return self.wrong(value_place, setting, "has the wrong type".to_owned()),
+        };
+        let mut values = Vec::with_capacity(items.len());
+        for (place, text) in items {
+            match interpolate(&text, &|name| self.variable(name)) {
+                Ok(value) => values.push(value),
+                Err(message) => return self.wrong(place, setting, message),
+            }
+        }
+        self.apply(value_place, setting, &values);
+    }
+
+    fn read_environment(&mut self) {
+        for (name, value) in self.source.environment {
+            let Some(rest) = name.strip_prefix("ALYX_") else { continue };
+            let Some((section, key)) = rest.split_once('_') else { continue };
+            let (section, key) = (section.to_ascii_lowercase(), key.to_ascii_lowercase());
+            // Other programs of ours have variables too; only those that look like settings are ours.
+            if !sections().contains(&section.as_str()) {
+                continue;
+            }
+            let found = SETTINGS.iter().find(|setting| setting.section == section && setting.key == key);
+            match found {
+                None => {
+                    let accepted = Some(keys_of(&section).join(", "));
+                    self.problem(
+                        name.clone(),
+                        &format!("{section}.{key}"),
+                        "unknown key".to_owned(),
+                        accepted,
+                    );
+                }
+                Some(setting) => {
+                    let values: Vec<String> = match setting.apply {
+                        Apply::One(_) => vec![value.clone()],
+                        Apply::Many(_) => {
+                            let items = value.split(',').map(|item| item.trim().to_owned());
+                            items.filter(|item| !item.is_empty()).collect()
+                        }
+                    };
+                    self.apply(name.clone(), setting, &values);
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, place: String, setting: &Setting, values: &[String]) {
+        let applied = match (&setting.apply, values) {
+            (Apply::One(apply), [value]) => apply(&mut self.config, value),
+            (Apply::Many(apply), values) => apply(&mut self.config, values),
+            (Apply::One(_), _) => Err(()),
+        };
+        if applied.is_err() {
+            self.wrong(place, setting, format!("{:?} is not accepted", values.join(", ")));
+        }
+    }
+
+    /// Paths of the file are relative to its directory, so a service and a shell read the same thing.
+    fn resolve_paths(&mut self, directory: &Path) {
+        let config = &mut self.config;
+        let paths = [
+            &mut config.server.project,
+            &mut config.server.data,
+            &mut config.server.admin_socket,
+            &mut config.database.path,
+            &mut config.sandbox.supervisor_socket,
+        ];
+        for path in paths.into_iter().chain(&mut config.functions.runtimes) {
+            if !path.as_os_str().is_empty() {
+                *path = directory.join(&*path);
+            }
+        }
+        if config.server.project.as_os_str().is_empty() {
+            config.server.project = directory.to_owned();
+        }
+    }
+
+    fn apply_overrides(&mut self) {
+        let (config, flags) = (&mut self.config, self.source.overrides.clone());
+        let set = |slot: &mut PathBuf, flag: Option<PathBuf>| {
+            if let Some(flag) = flag {
+                *slot = flag;
+            }
+        };
+        set(&mut config.server.project, flags.project);
+        set(&mut config.server.data, flags.data);
+        set(&mut config.server.admin_socket, flags.admin_socket);
+        set(&mut config.sandbox.supervisor_socket, flags.supervisor_socket);
+        config.server.listen = flags.listen.unwrap_or(config.server.listen);
+        let fill = |slot: &mut PathBuf, default: PathBuf| {
+            if slot.as_os_str().is_empty() {
+                *slot = default;
+            }
+        };
+        fill(&mut config.server.project, PathBuf::from("."));
+        fill(&mut config.server.data, config.server.project.join(".alyx"));
+        fill(&mut config.server.admin_socket, config.server.data.join("run/admin.sock"));
+        fill(&mut config.sandbox.supervisor_socket, config.server.data.join("run/control.sock"));
+        fill(&mut config.database.path, config.server.data.join("data.db"));
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.source.environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
+    }
+
+    fn wrong(&mut self, place: String, setting: &Setting, message: String) {
+        let key = format!("{}.{}", setting.section, setting.key);
+        self.problem(place, &key, message, Some(setting.accepts.to_owned()));
+    }
+
+    fn problem(&mut self, place: String, key: &str, message: String, accepted: Option<String>) {
+        self.problems.push(ConfigProblem { place, key: key.to_owned(), message, accepted });
+    }
+}
+
+fn at(file: &str, place: Place) -> String {
+    if place.line == 0 { file.to_owned() } else { format!("{file}:{}:{}", place.line, place.column) }
+}
+
+fn sections() -> Vec<&'static str> {
+    let mut seen = BTreeSet::new();
+    SETTINGS.iter().map(|setting| setting.section).filter(|section| seen.insert(*section)).collect()
+}
+
+fn keys_of(section: &str) -> Vec<&'static str> {
+    SETTINGS.iter().filter(|setting| setting.section == section).map(|setting| setting.key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Overrides, Source, load};
+    use crate::config::{Config, Mode, Registration};
+
+    fn load_text(text: &str, environment: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("alyx.yaml");
+        std::fs::write(&file, text).unwrap();
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let source = Source {
+            file: Some(&file),
+            environment: &environment,
+            overrides: &Overrides::default(),
+            mode: Mode::Production,
+        };
+        let prefix = format!("{}/", directory.path().display());
+        load(&source).map_err(|problems| {
+            problems.iter().map(|problem| problem.to_string().replace(&prefix, "")).collect()
+        })
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let config =
+            load_text("server: { listen: 127.0.0.1:1 }\nauth: { registration: closed }", &[]).unwrap();
+        assert_eq!(config.server.listen.port(), 1);
+        assert_eq!(config.auth.registration, Registration::Closed);
+        let config =
+            load_text("server: { listen: 127.0.0.1:1 }", &[("ALYX_SERVER_LISTEN", "127.0.0.1:2")]).unwrap();
+        assert_eq!(config.server.listen.port(), 2);
+        let config = load_text("server: { listen: \"127.0.0.1:${PORT}\" }", &[("PORT", "77")]).unwrap();
+        assert_eq!(config.server.listen.port(), 77);
+    }
+
+    #[test]
+    fn empty_files_and_sections_are_fine() {
+        for text in ["", "# nothing\n", "server:\n"] {
+            assert!(load_text(text, &[]).is_ok(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = load_text("server: { data: state }", &[]).unwrap();
+        assert!(config.server.data.is_absolute());
+        assert!(config.database.path.ends_with("state/data.db"));
+    }
+
+    #[test]
+    fn every_problem_is_listed_with_its_place() {
+        let text = "serverr: {}\nserver:\n  lisen: 1\n  listen: nonsense\n  body_limit: [1]\n  trusted_proxies: x\nauth: 5\nlogging:\n  level:\n  format: ${FORMAT}\n";
+        let problems = load_text(text, &[("ALYX_AUTH_TTL", "1"), ("ALYX_RUNTIMES_DIR", "x")]).unwrap_err();
+        let expected = [
+            "alyx.yaml:1:1: serverr: unknown section",
+            "alyx.yaml:3:3: server.lisen: unknown key",
+            "alyx.yaml:4:11: server.listen: \"nonsense\" is not accepted",
+            "alyx.yaml:5:15: server.body_limit: has the wrong type",
+            "alyx.yaml:6:20: server.trusted_proxies: has the wrong type",
+            "alyx.yaml:7:7: auth: must hold keys",
+            "logging.level: has no value",
+            "alyx.yaml:10:11: logging.format: the environment variable FORMAT is not set",
+            "ALYX_AUTH_TTL: auth.ttl: unknown key",
+        ];
+        assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+        for (problem, expected) in problems.iter().zip(expected) {
+            assert!(problem.contains(expected), "{problem} instead of {expected}");
+            assert!(problem.contains("\n  accepted: "), "{problem}");
+        }
+    }
+
+    #[test]
+    fn an_unreadable_file_is_a_problem() {
+        let source = Source {
+            file: Some(Path::new("/nonexistent/alyx.yaml")),
+            environment: &[],
+            overrides: &Overrides::default(),
+            mode: Mode::Production,
+        };
+        assert!(load(&source).unwrap_err()[0].message.starts_with("cannot be read"));
+        assert!(load_text("server: [", &[]).unwrap_err()[0].contains("is not valid YAML"));
+        assert!(load_text("- a", &[]).unwrap_err()[0].contains("does not have sections"));
+    }
+
+    #[test]
+    fn out_of_range_values_are_refused() {
+        let check = |text: &str, valid: bool| assert_eq!(load_text(text, &[]).is_ok(), valid, "{text}");
+        check("auth: { min_password_length: 7 }", false);
+        check("auth: { min_password_length: 8 }", true);
+        check("auth: { min_password_length: eight }", false);
+        check("auth: { access_ttl: 0s }", false);
+        check("auth: { access_ttl: 24h }", true);
+        check("auth: { access_ttl: 25h }", false);
+        check("server: { body_limit: 64mb }", true);
+        check("server: { body_limit: 65mb }", false);
+        check("cors: { allowed_origins: ['*'] }", false);
+        check("auth: { secret: abc }", false);
+    }
+}

@@ -1,0 +1,432 @@
+//! The table of settings: each key once, with its default, what it accepts and what it does.
+//! `docs/configuration.md` is this table; a test holds the two together.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::value::{duration, size_bytes};
+use super::{Config, LogFormat, Registration, Synchronous};
+
+/// A key that `alyx.yaml` may have.
+pub struct Setting {
+    pub section: &'static str,
+    pub key: &'static str,
+    /// As the page shows it; [`Config::defaults`] is what counts.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the reference page is made of it"))]
+    pub default: &'static str,
+    /// What would be accepted, for error messages and the page.
+    pub accepts: &'static str,
+    /// What it does.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the reference page is made of it"))]
+    pub about: &'static str,
+    pub apply: Apply,
+}
+
+/// How a value reaches the configuration. `Err(())` means: not what `accepts` says.
+pub enum Apply {
+    /// One value.
+    One(fn(&mut Config, &str) -> Result<(), ()>),
+    /// A list; in the environment separated by commas.
+    Many(fn(&mut Config, &[String]) -> Result<(), ()>),
+}
+
+/// The table.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        section: "server",
+        key: "project",
+        default: "the directory of the configuration file",
+        accepts: "a directory",
+        about: "Directory with `schema.yaml` and `functions/`.",
+        apply: Apply::One(|config, text| path(&mut config.server.project, text)),
+    },
+    Setting {
+        section: "server",
+        key: "data",
+        default: "`<project>/.alyx`",
+        accepts: "a directory",
+        about: "Directory for everything the daemon writes. Made with mode 0700 if it is missing.",
+        apply: Apply::One(|config, text| path(&mut config.server.data, text)),
+    },
+    Setting {
+        section: "server",
+        key: "listen",
+        default: "`127.0.0.1:8090`",
+        accepts: "an address with a port, such as 0.0.0.0:8090 or [::]:8090; port 0 takes a free one",
+        about: "Where the HTTP API is served.",
+        apply: Apply::One(|config, text| parse(&mut config.server.listen, text)),
+    },
+    Setting {
+        section: "server",
+        key: "admin_socket",
+        default: "`<data>/run/admin.sock`",
+        accepts: "a path of at most 100 bytes",
+        about: "Unix socket over which root and the daemon's own user are administrators.",
+        apply: Apply::One(|config, text| socket(&mut config.server.admin_socket, text)),
+    },
+    Setting {
+        section: "server",
+        key: "admin_group",
+        default: "none",
+        accepts: "the name of a group that the daemon is a member of",
+        about: "Members of this group are administrators over the admin socket as well.",
+        apply: Apply::One(|config, text| {
+            config.server.admin_group = Some(non_empty(text)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "server",
+        key: "body_limit",
+        default: "`8mb`",
+        accepts: "a size from 1kb to 64mb",
+        about: "Largest request body; a larger one is answered with 413.",
+        apply: Apply::One(|config, text| {
+            config.server.body_limit_bytes =
+                size_bytes(text).filter(|bytes| (1 << 10..=64 << 20).contains(bytes)).ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "server",
+        key: "header_timeout",
+        default: "`10s`",
+        accepts: "a duration from 100ms to 5m",
+        about: "Time a client has to send the head of a request, and time an idle connection is kept.",
+        apply: Apply::One(|config, text| {
+            config.server.header_timeout = duration_within(text, 100, 300_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "server",
+        key: "body_timeout",
+        default: "`30s`",
+        accepts: "a duration from 100ms to 1h",
+        about: "Time a client has to send the body of a request.",
+        apply: Apply::One(|config, text| {
+            config.server.body_timeout = duration_within(text, 100, 3_600_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "server",
+        key: "trusted_proxies",
+        default: "`[]`",
+        accepts: "a list of addresses or blocks, such as [127.0.0.1, 10.0.0.0/8]",
+        about: "Proxies whose `X-Forwarded-For` is believed. From anybody else it is ignored.",
+        apply: Apply::Many(|config, items| {
+            config.server.trusted_proxies =
+                items.iter().map(|item| item.parse()).collect::<Result<_, _>>()?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "database",
+        key: "path",
+        default: "`<data>/data.db`",
+        accepts: "a path",
+        about: "The SQLite database.",
+        apply: Apply::One(|config, text| path(&mut config.database.path, text)),
+    },
+    Setting {
+        section: "database",
+        key: "synchronous",
+        default: "`full`",
+        accepts: "full or normal",
+        about: "`full`: an answered write survives a power cut. `normal`: the last ones may be lost.",
+        apply: Apply::One(|config, text| {
+            config.database.synchronous = match text {
+                "full" => Synchronous::Full,
+                "normal" => Synchronous::Normal,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "database",
+        key: "readers",
+        default: "`4`",
+        accepts: "a number from 1 to 64",
+        about: "Threads that read at once.",
+        apply: Apply::One(|config, text| {
+            config.database.readers = number_within(text, 1, 64)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "database",
+        key: "statement_timeout",
+        default: "`10s`",
+        accepts: "a duration from 100ms to 10m",
+        about: "A read that takes longer is interrupted and answered with 504.",
+        apply: Apply::One(|config, text| {
+            config.database.statement_timeout = duration_within(text, 100, 600_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "registration",
+        default: "`open`",
+        accepts: "open or closed",
+        about: "`closed`: only administrators make accounts.",
+        apply: Apply::One(|config, text| {
+            config.auth.registration = match text {
+                "open" => Registration::Open,
+                "closed" => Registration::Closed,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "access_ttl",
+        default: "`15m`",
+        accepts: "a duration from 1s to 24h",
+        about: "How long an access token is valid.",
+        apply: Apply::One(|config, text| {
+            config.auth.access_ttl = duration_within(text, 1_000, 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "refresh_ttl",
+        default: "`30d`",
+        accepts: "a duration from 1m to 400d",
+        about: "How long a session lasts after its last refresh.",
+        apply: Apply::One(|config, text| {
+            config.auth.refresh_ttl = duration_within(text, 60_000, 400 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "min_password_length",
+        default: "`8`",
+        accepts: "a number from 8 to 128",
+        about: "Shortest password, in characters.",
+        apply: Apply::One(|config, text| {
+            config.auth.min_password_length = number_within(text, 8, 128)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "issuer",
+        default: "`alyx`",
+        accepts: "a text of 1 to 200 characters",
+        about: "`iss` of access tokens. A token of another issuer is refused.",
+        apply: Apply::One(|config, text| {
+            config.auth.issuer = non_empty(text)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "audience",
+        default: "`alyx`",
+        accepts: "a text of 1 to 200 characters",
+        about: "`aud` of access tokens. A token for another audience is refused.",
+        apply: Apply::One(|config, text| {
+            config.auth.audience = non_empty(text)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "login_per_minute",
+        default: "`5`, with `--dev` `600`",
+        accepts: "a number from 1 to 1000000",
+        about: "Sign-in attempts per minute for each address and for each account at an address.",
+        apply: Apply::One(|config, text| {
+            config.auth.login_per_minute = number_within(text, 1, 1_000_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "register_per_minute",
+        default: "`3`, with `--dev` `600`",
+        accepts: "a number from 1 to 1000000",
+        about: "Registrations per minute for each address.",
+        apply: Apply::One(|config, text| {
+            config.auth.register_per_minute = number_within(text, 1, 1_000_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "functions",
+        key: "max_workers",
+        default: "`32`",
+        accepts: "a number from 1 to 1024",
+        about: "Workers of all functions together.",
+        apply: Apply::One(|config, text| {
+            config.functions.max_workers = number_within(text, 1, 1_024)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "functions",
+        key: "queue",
+        default: "`1000`",
+        accepts: "a number from 1 to 100000",
+        about: "Invocations of one function that may wait for a worker before the answer is 503.",
+        apply: Apply::One(|config, text| {
+            config.functions.queue = number_within(text, 1, 100_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "functions",
+        key: "runtimes",
+        default: "`runtimes` beside the installed program",
+        accepts: "a directory",
+        about: "Directory with the runtimes' own files; building Go functions needs its `go`.",
+        apply: Apply::One(|config, text| {
+            config.functions.runtimes = Some(PathBuf::from(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "sandbox",
+        key: "supervisor_socket",
+        default: "`<data>/run/control.sock`",
+        accepts: "a path of at most 100 bytes",
+        about: "Control socket of `alyx-supervisor`.",
+        apply: Apply::One(|config, text| socket(&mut config.sandbox.supervisor_socket, text)),
+    },
+    Setting {
+        section: "logging",
+        key: "level",
+        default: "`info`",
+        accepts: "error, warn, info, debug or trace",
+        about: "Least important log lines that are written. Requests are logged at `debug`, with `--dev` at `info`.",
+        apply: Apply::One(|config, text| {
+            if !["error", "warn", "info", "debug", "trace"].contains(&text) {
+                return Err(());
+            }
+            config.logging.level = text.to_owned();
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "logging",
+        key: "format",
+        default: "`text`",
+        accepts: "text or json",
+        about: "Form of a log line on standard error.",
+        apply: Apply::One(|config, text| {
+            config.logging.format = match text {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "cors",
+        key: "allowed_origins",
+        default: "`[]`",
+        accepts: "a list of origins such as https://app.example.com, without path and without *",
+        about: "Origins whose pages may call the API from a browser. Compared exactly.",
+        apply: Apply::Many(|config, items| {
+            if !items.iter().all(|item| is_origin(item)) {
+                return Err(());
+            }
+            config.cors.allowed_origins = items.to_vec();
+            Ok(())
+        }),
+    },
+];
+
+fn parse<T: FromStr>(slot: &mut T, text: &str) -> Result<(), ()> {
+    *slot = text.parse().map_err(|_| ())?;
+    Ok(())
+}
+
+fn path(slot: &mut PathBuf, text: &str) -> Result<(), ()> {
+    *slot = PathBuf::from(non_empty(text)?);
+    Ok(())
+}
+
+/// `sun_path` holds 108 bytes with the closing zero (unix(7)); the margin is for temporary names.
+fn socket(slot: &mut PathBuf, text: &str) -> Result<(), ()> {
+    if text.len() > 100 {
+        return Err(());
+    }
+    path(slot, text)
+}
+
+fn non_empty(text: &str) -> Result<String, ()> {
+    if text.is_empty() || text.chars().count() > 4_096 { Err(()) } else { Ok(text.to_owned()) }
+}
+
+fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Result<T, ()> {
+    text.parse().ok().filter(|number| (&least..=&most).contains(&number)).ok_or(())
+}
+
+fn duration_within(text: &str, least_ms: u128, most_ms: u128) -> Result<std::time::Duration, ()> {
+    duration(text).filter(|found| (least_ms..=most_ms).contains(&found.as_millis())).ok_or(())
+}
+
+/// Scheme, host and port as a browser sends them (RFC 6454 §6.2); `null` and `*` are not origins.
+fn is_origin(text: &str) -> bool {
+    let Some(authority) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else {
+        return false;
+    };
+    !authority.is_empty()
+        && authority.bytes().all(|byte| {
+            byte.is_ascii_lowercase()
+                || byte.is_ascii_digit()
+                || matches!(byte, b'.' | b'-' | b':' | b'[' | b']')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{SETTINGS, is_origin};
+
+    #[test]
+    fn origins() {
+        let check = |text, valid| assert_eq!(is_origin(text), valid, "{text}");
+        check("https://app.example.com", true);
+        check("http://localhost:5173", true);
+        check("http://[::1]:5173", true);
+        check("*", false);
+        check("null", false);
+        check("https://app.example.com/", false);
+        check("https://*.example.com", false);
+        check("https://", false);
+        check("ftp://example.com", false);
+    }
+
+    /// `UPDATE=1 cargo test -p alyx-server` rewrites the page.
+    #[test]
+    fn the_reference_page_is_this_table() {
+        let mut page = String::from(include_str!("settings.md"));
+        let mut section = "";
+        for setting in SETTINGS {
+            if setting.section != section {
+                section = setting.section;
+                page.push_str(&format!(
+                    "\n## `{section}`\n\n| key | default | accepts | what it does |\n|---|---|---|---|\n"
+                ));
+            }
+            page.push_str(&format!(
+                "| `{}` | {} | {} | {} |\n",
+                setting.key, setting.default, setting.accepts, setting.about
+            ));
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let found = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(found == page, "docs/configuration.md differs from the table; run with UPDATE=1 and review");
+    }
+}

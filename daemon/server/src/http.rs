@@ -1,0 +1,26 @@
+//! The HTTP door: accept loop, what happens to every request and answer, one file per endpoint.
+//!
+//! The route list is [`routes`]; nothing is served that is not in it.
+
+mod accept;
+mod address;
+mod admin;
+mod answer;
+mod auth;
+mod body;
+mod caller;
+mod collections;
+mod cors;
+mod description;
+mod executions;
+mod functions;
+mod health;
+mod query;
+pub mod routes;
+
+pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve};
+pub use address::throttle_key;
+pub use answer::json;
+pub use body::JsonBody;
+pub use caller::{AdminCaller, Caller, Params};
+pub use query::QueryPairs;

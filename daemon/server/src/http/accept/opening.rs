@@ -1,0 +1,114 @@
+//! The first bytes of a connection, under a deadline.
+//!
+//! Before the HTTP version is known, no timeout of hyper runs: a client that sends nothing, or a part
+//! of the HTTP/2 preface, would hold its connection for ever.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+/// Source: RFC 9113 §3.4.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A stream that fails when it does not say in time which version it speaks.
+pub struct Opening<S> {
+    stream: S,
+    /// Ends with the last undecided byte.
+    deadline: Option<Pin<Box<Sleep>>>,
+    seen: usize,
+}
+
+impl<S> Opening<S> {
+    /// Starts the clock.
+    pub fn new(stream: S, timeout: Duration) -> Self {
+        Self { stream, deadline: Some(Box::pin(sleep(timeout))), seen: 0 }
+    }
+
+    fn take_note(&mut self, bytes: &[u8]) {
+        let rest = &PREFACE[self.seen..];
+        self.seen += bytes.len().min(rest.len());
+        if self.seen == PREFACE.len() || !rest.starts_with(&bytes[..bytes.len().min(rest.len())]) {
+            self.deadline = None;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if let Some(deadline) = &mut self.deadline
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        if self.deadline.is_some() {
+            self.take_note(&buffer.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::Opening;
+
+    #[tokio::test]
+    async fn undecided_connections_end() {
+        let check = async |sent: &[u8], ends: bool| {
+            let (mut client, server) = duplex(64);
+            client.write_all(sent).await.unwrap();
+            let mut opening = Opening::new(server, Duration::from_millis(20));
+            let mut buffer = vec![0; sent.len()];
+            if !sent.is_empty() {
+                opening.read_exact(&mut buffer).await.unwrap();
+            }
+            let next = tokio::time::timeout(Duration::from_millis(200), opening.read_u8()).await;
+            assert_eq!(next.is_ok(), ends, "{sent:?}");
+        };
+        check(b"", true).await;
+        check(b"PRI * HT", true).await;
+        check(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false).await;
+        check(b"P", true).await;
+        check(b"G", false).await;
+        check(b"POST", false).await;
+    }
+}

@@ -1,0 +1,20 @@
+//! `POST /api/admin/users`: makes an account, 201 with it. The body is a document of `users`, with a
+//! `password` beside its fields if the account is to sign in by one.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::auth::NewUser;
+use crate::http::{AdminCaller, JsonBody, json};
+use crate::problem::ApiError;
+
+pub async fn handle(
+    State(app): State<App>,
+    AdminCaller(caller): AdminCaller,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let user: NewUser = body.parse()?;
+    Ok(json(StatusCode::CREATED, app.auth.create_user(user, &caller.identity).await?))
+}

@@ -1,0 +1,246 @@
+//! What happens to every request and every answer: request id, cross-origin headers, caught panics,
+//! problem bodies, security headers, one log line.
+
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use tower::ServiceExt;
+
+use super::address::Peer;
+use super::cors;
+use crate::config::{Config, Mode};
+use crate::limits::REQUEST_ID_MAX_BYTES;
+use crate::problem::{ApiError, Code, PendingProblem};
+
+/// Id of a request, the client's own if it sent a usable one.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// Name of the header that carries it.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A JSON answer from text that is JSON already.
+pub fn json(status: StatusCode, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Answers one request.
+pub async fn answer(
+    router: Router,
+    config: &Config,
+    mode: Mode,
+    peer: Peer,
+    mut request: Request<Body>,
+) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let asked = cors::read(&method, request.headers(), &config.cors.allowed_origins);
+    let private = request.headers().contains_key(header::AUTHORIZATION)
+        || path.starts_with("/api/auth/")
+        || matches!(peer, Peer::Admin { .. });
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(RequestId(id.clone()));
+
+    let served = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
+    let mut response = match served {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        // The panic hook has logged where and why.
+        Err(_) => ApiError::new(
+            Code::Internal,
+            "The server failed to do this. Quote the request id when you report it.",
+        )
+        .into_response(),
+    };
+    if let cors::Asked::Preflight(_) = asked {
+        preflight(asked, &mut response);
+    } else {
+        cors::write(asked, None, response.headers_mut());
+    }
+    write_problem(&id, &mut response);
+    write_headers(&id, private, &mut response);
+    if !config.cors.allowed_origins.is_empty() {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+    }
+    if chunked {
+        // It may have had a Content-Length as well, which hyper leaves out; whoever sits in front may
+        // have believed that one, so nothing else on this connection is trusted (RFC 9112 §6.1).
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    log(mode, &method, &path, response.status(), started.elapsed(), &id);
+    response
+}
+
+/// A preflight is answered from what the route says of itself: an unknown path stays unknown, and
+/// the methods are those in `Allow`.
+fn preflight(asked: cors::Asked, response: &mut Response) {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        let allow = response.headers().get(header::ALLOW).cloned();
+        *response = StatusCode::NO_CONTENT.into_response();
+        cors::write(asked, allow, response.headers_mut());
+    }
+}
+
+fn write_problem(id: &str, response: &mut Response) {
+    let Some(PendingProblem(mut problem)) = response.extensions_mut().remove::<PendingProblem>() else {
+        return;
+    };
+    problem.request_id = Some(id.to_owned());
+    let body = serde_json::to_vec(&problem).expect("a problem holds nothing but text and numbers");
+    *response.body_mut() = Body::from(body);
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_LENGTH);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+}
+
+fn write_headers(id: &str, private: bool, response: &mut Response) {
+    let store = private || response.status().is_client_error() || response.status().is_server_error();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // A function that answers with a page may know better.
+    let mut default = |name: HeaderName, value| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    default(header::REFERRER_POLICY, "no-referrer");
+    default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox");
+    default(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    if store {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let usable = |text: &&str| {
+        (1..=REQUEST_ID_MAX_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    let sent = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(usable);
+    sent.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// Path without the query, which may hold what a log must not.
+fn log(mode: Mode, method: &http::Method, path: &str, status: StatusCode, took: Duration, id: &str) {
+    let (status, duration_us) = (status.as_u16(), took.as_micros());
+    match mode {
+        Mode::Development => {
+            tracing::info!(%method, path, status, duration_us, request_id = id, "{method} {path} {status}");
+        }
+        Mode::Production => {
+            tracing::debug!(%method, path, status, duration_us, request_id = id, "{method} {path} {status}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use alyx_protocol::api::Problem;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::response::Response;
+    use axum::routing::{get, post};
+    use http::{HeaderMap, HeaderValue, Request, header};
+
+    use super::super::address::Peer;
+    use super::{REQUEST_ID, answer, request_id};
+    use crate::config::{Mode, Overrides, Source, load};
+    use crate::problem::{ApiError, Code};
+
+    async fn ask(request: Request<Body>) -> Response {
+        let source =
+            Source { file: None, environment: &[], overrides: &Overrides::default(), mode: Mode::Production };
+        let mut config = load(&source).unwrap();
+        config.cors.allowed_origins = vec!["https://app.example.com".to_owned()];
+        let router = Router::new()
+            .route("/fine", get(async || "fine"))
+            .route("/panic", get(async || -> &str { panic!("on purpose") }))
+            .route("/problem", post(async || ApiError::new(Code::Overloaded, "Too much.")));
+        answer(router, &config, Mode::Production, Peer::Remote(Ipv4Addr::LOCALHOST.into()), request).await
+    }
+
+    async fn problem(response: Response) -> Problem {
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let id = response.headers()[REQUEST_ID].to_str().unwrap().to_owned();
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: Problem = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem.request_id, Some(id));
+        problem
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_answer() {
+        let problem = problem(ask(Request::get("/panic").body(Body::empty()).unwrap()).await).await;
+        assert_eq!((problem.status, problem.code.as_str()), (500, "internal"));
+        assert!(!problem.detail.contains("on purpose"));
+    }
+
+    #[tokio::test]
+    async fn problems_have_their_headers() {
+        let response = ask(Request::post("/problem").body(Body::empty()).unwrap()).await;
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(problem(response).await.code, "overloaded");
+    }
+
+    #[tokio::test]
+    async fn answers_to_credentials_are_not_stored() {
+        let plain = ask(Request::get("/fine").body(Body::empty()).unwrap()).await;
+        assert!(!plain.headers().contains_key(header::CACHE_CONTROL));
+        let request = Request::get("/fine").header("authorization", "Bearer x").body(Body::empty());
+        assert_eq!(ask(request.unwrap()).await.headers()[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[tokio::test]
+    async fn chunked_requests_are_the_last_of_their_connection() {
+        let request = Request::get("/fine").header("transfer-encoding", "chunked").body(Body::empty());
+        assert_eq!(ask(request.unwrap()).await.headers()[header::CONNECTION], "close");
+    }
+
+    #[tokio::test]
+    async fn preflights_tell_what_the_route_takes() {
+        let check = async |path: &str, origin: &str, status: u16, methods: Option<&str>| {
+            let request = Request::options(path)
+                .header("origin", origin)
+                .header("access-control-request-method", "POST")
+                .body(Body::empty());
+            let response = ask(request.unwrap()).await;
+            assert_eq!(response.status(), status, "{path} {origin}");
+            let found = response.headers().get(header::ACCESS_CONTROL_ALLOW_METHODS);
+            assert_eq!(found.map(|value| value.to_str().unwrap()), methods, "{path} {origin}");
+            assert_eq!(response.headers()[header::VARY], "origin");
+        };
+        check("/problem", "https://app.example.com", 204, Some("POST")).await;
+        check("/problem", "https://evil.example.com", 405, None).await;
+        check("/nowhere", "https://app.example.com", 404, None).await;
+    }
+
+    #[test]
+    fn request_ids_of_clients_are_checked() {
+        let check = |sent: &'static str, kept: bool| {
+            let headers = HeaderMap::from_iter([(REQUEST_ID, HeaderValue::from_static(sent))]);
+            assert_eq!(request_id(&headers) == sent, kept, "{sent}");
+        };
+        check("abc-123_X.y", true);
+        check("", false);
+        check("a b", false);
+        check("<script>", false);
+        check("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", true);
+        check("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false);
+        assert_eq!(request_id(&HeaderMap::new()).len(), 36);
+    }
+}

@@ -1,0 +1,34 @@
+//! `GET /api/auth/status`: how to sign in here.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::Serialize;
+
+use super::answer;
+use crate::app::App;
+use crate::config::Registration;
+use crate::problem::ApiError;
+
+#[derive(Serialize)]
+struct AuthStatus {
+    /// There is no administrator yet.
+    needs_setup: bool,
+    registration: &'static str,
+    methods: &'static [&'static str],
+    min_password_length: usize,
+}
+
+pub async fn handle(State(app): State<App>) -> Result<Response, ApiError> {
+    let settings = app.auth.settings();
+    let registration = match settings.registration {
+        Registration::Open => "open",
+        Registration::Closed => "closed",
+    };
+    let needs_setup = app.store.admin_count().await? == 0;
+    let min_password_length = settings.min_password_length;
+    answer(
+        StatusCode::OK,
+        &AuthStatus { needs_setup, registration, methods: &["password"], min_password_length },
+    )
+}

@@ -1,0 +1,25 @@
+//! `GET /api/admin/functions/{name}/logs`: the recent lines of a function, whatever invocation or
+//! version they belong to. They are kept in memory; the log of one execution is kept with it.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde_json::json;
+
+use crate::app::App;
+use crate::http::{AdminCaller, Params, QueryPairs, json as answer};
+use crate::problem::{ApiError, Code};
+
+/// Lists recent lines, oldest first.
+pub async fn logs(
+    State(app): State<App>,
+    _: AdminCaller,
+    Params(name): Params<String>,
+    query: QueryPairs,
+) -> Result<Response, ApiError> {
+    query.only(&["limit"])?;
+    let limit = query.number("limit", 100, 1_000)?;
+    let lines = app.functions.recent_lines(&name, limit as usize);
+    let lines = lines.ok_or_else(|| ApiError::new(Code::FunctionNotFound, "There is no such function."))?;
+    Ok(answer(StatusCode::OK, json!({ "lines": lines }).to_string()))
+}

@@ -1,0 +1,76 @@
+//! `/health…`: how the components do, with reasons, for probes and people. No secrets, no versions.
+
+pub mod live;
+pub mod overview;
+pub mod ready;
+
+use alyx_store::Health as StoreHealth;
+use serde::Serialize;
+
+use crate::app::App;
+
+/// State of the whole or of a part, worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Everything works.
+    Ok,
+    /// Something does not work; the rest does.
+    Degraded,
+    /// Nothing can be served.
+    Down,
+}
+
+/// The whole.
+#[derive(Debug, Serialize)]
+pub struct Health {
+    pub state: State,
+    pub components: Components,
+}
+
+/// The parts.
+#[derive(Debug, Serialize)]
+pub struct Components {
+    pub database: Component,
+    pub supervisor: Component,
+}
+
+/// A part.
+#[derive(Debug, Serialize)]
+pub struct Component {
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+}
+
+/// How everything does now. Waits for nothing.
+pub fn health(app: &App) -> Health {
+    let components = Components { database: database(app), supervisor: supervisor(app) };
+    let state = components.database.state.max(components.supervisor.state);
+    Health { state, components }
+}
+
+fn database(app: &App) -> Component {
+    match app.store.health().state {
+        StoreHealth::Ok => Component { state: State::Ok, reason: None },
+        StoreHealth::Closed => Component { state: State::Down, reason: Some("the database is closed") },
+        StoreHealth::Degraded(error) => {
+            let reason = match error {
+                alyx_store::Error::DiskFull => "there is no space left; writes fail, reads go on",
+                alyx_store::Error::ReadOnly => "the database is read-only; writes fail, reads go on",
+                alyx_store::Error::Corrupt { .. } => "the database is damaged",
+                _ => "writes fail, reads go on",
+            };
+            Component { state: State::Degraded, reason: Some(reason) }
+        }
+    }
+}
+
+fn supervisor(app: &App) -> Component {
+    if app.functions.is_connected() {
+        Component { state: State::Ok, reason: None }
+    } else {
+        let reason = "the supervisor does not answer at its socket; functions cannot be invoked";
+        Component { state: State::Degraded, reason: Some(reason) }
+    }
+}

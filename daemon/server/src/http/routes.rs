@@ -1,0 +1,342 @@
+//! The route list: everything that is served, once. The router and the API description are both made
+//! from it.
+
+use axum::Router;
+use axum::routing::{MethodRouter, delete, get, patch, post};
+use http::{Method, Uri};
+
+use super::{admin, auth, collections, executions, functions, health};
+use crate::app::App;
+use crate::problem::{ApiError, Code};
+
+/// A route.
+pub struct Route {
+    pub method: Method,
+    pub path: &'static str,
+    /// Name of the operation in the API description.
+    pub operation: &'static str,
+    pub summary: &'static str,
+    pub access: Access,
+    pub body: Body,
+    pub success: Success,
+    served: Served,
+}
+
+/// Who may use a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// Whoever a rule of the project allows.
+    Rule,
+    /// Somebody who is signed in.
+    User,
+    /// Administrators.
+    Admin,
+}
+
+/// What a request carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    Nothing,
+    /// JSON with this name among the described shapes.
+    Json(&'static str),
+}
+
+/// What is answered if all is well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Success {
+    Nothing,
+    /// JSON with this status and this name among the described shapes.
+    Json(u16, &'static str),
+}
+
+/// Who answers it.
+enum Served {
+    Here(fn() -> MethodRouter<App>),
+    /// The router of functions and executions, which is merged.
+    Functions,
+}
+
+use Served::{Functions, Here};
+
+/// The list.
+pub fn routes() -> Vec<Route> {
+    let mut list = collection_routes();
+    list.extend(auth_routes());
+    list.extend(function_routes());
+    list.extend(admin_routes());
+    list.extend(other_routes());
+    list
+}
+
+/// The router of the list.
+pub fn router(app: App) -> Router {
+    let mut router = functions::routes().merge(executions::routes());
+    for route in routes() {
+        if let Here(handler) = route.served {
+            router = router.route(route.path, handler());
+        }
+    }
+    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).with_state(app)
+}
+
+async fn unknown_path(uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::new(Code::NotFound, format!("There is no {path}."))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    let path: String = uri.path().chars().take(200).collect();
+    ApiError::new(
+        Code::MethodNotAllowed,
+        format!("{path} does not take {method}; `Allow` says what it takes."),
+    )
+}
+
+fn collection_routes() -> Vec<Route> {
+    const MANY: &str = "/api/collections/{collection}";
+    const ONE: &str = "/api/collections/{collection}/{id}";
+    vec![
+        Route {
+            method: Method::GET,
+            path: MANY,
+            operation: "listDocuments",
+            summary: "List the documents that the caller may see",
+            access: Access::Rule,
+            body: Body::Nothing,
+            success: Success::Json(200, "DocumentList"),
+            served: Here(|| get(collections::list::handle)),
+        },
+        Route {
+            method: Method::POST,
+            path: MANY,
+            operation: "createDocument",
+            summary: "Create a document",
+            access: Access::Rule,
+            body: Body::Json("NewDocument"),
+            success: Success::Json(201, "Document"),
+            served: Here(|| post(collections::create::handle)),
+        },
+        Route {
+            method: Method::GET,
+            path: ONE,
+            operation: "getDocument",
+            summary: "Get a document",
+            access: Access::Rule,
+            body: Body::Nothing,
+            success: Success::Json(200, "Document"),
+            served: Here(|| get(collections::get::handle)),
+        },
+        Route {
+            method: Method::PATCH,
+            path: ONE,
+            operation: "updateDocument",
+            summary: "Change fields of a document",
+            access: Access::Rule,
+            body: Body::Json("DocumentChanges"),
+            success: Success::Json(200, "Document"),
+            served: Here(|| patch(collections::update::handle)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: ONE,
+            operation: "deleteDocument",
+            summary: "Delete a document",
+            access: Access::Rule,
+            body: Body::Nothing,
+            success: Success::Nothing,
+            served: Here(|| delete(collections::delete::handle)),
+        },
+    ]
+}
+
+fn auth_routes() -> Vec<Route> {
+    let open = |path, operation, summary, body, success, served| Route {
+        method: Method::POST,
+        path,
+        operation,
+        summary,
+        access: Access::Open,
+        body: Body::Json(body),
+        success,
+        served: Here(served),
+    };
+    let signed_in = |status| Success::Json(status, "SignedIn");
+    vec![
+        open(
+            "/api/auth/register",
+            "register",
+            "Make an account and sign in",
+            "Registration",
+            signed_in(201),
+            || post(auth::register::handle),
+        ),
+        open("/api/auth/login", "login", "Sign in", "Credentials", signed_in(200), || {
+            post(auth::login::handle)
+        }),
+        open(
+            "/api/auth/refresh",
+            "refresh",
+            "Exchange a refresh token",
+            "RefreshToken",
+            signed_in(200),
+            || post(auth::refresh::handle),
+        ),
+        open("/api/auth/logout", "logout", "End a session", "RefreshToken", Success::Nothing, || {
+            post(auth::logout::handle)
+        }),
+        Route {
+            method: Method::GET,
+            path: "/api/auth/me",
+            operation: "me",
+            summary: "Get one's own account",
+            access: Access::User,
+            body: Body::Nothing,
+            success: Success::Json(200, "User"),
+            served: Here(|| get(auth::me::handle)),
+        },
+        Route {
+            method: Method::GET,
+            path: "/api/auth/status",
+            operation: "authStatus",
+            summary: "Tell how to sign in here",
+            access: Access::Open,
+            body: Body::Nothing,
+            success: Success::Json(200, "AuthStatus"),
+            served: Here(|| get(auth::status::handle)),
+        },
+    ]
+}
+
+fn function_routes() -> Vec<Route> {
+    vec![Route {
+        method: Method::POST,
+        path: "/api/functions/{name}",
+        operation: "invokeFunction",
+        summary: "Invoke a function",
+        access: Access::Rule,
+        body: Body::Json("FunctionInput"),
+        success: Success::Json(200, "FunctionOutput"),
+        served: Functions,
+    }]
+}
+
+fn admin_routes() -> Vec<Route> {
+    let read = |path, operation, summary, success, served| Route {
+        method: Method::GET,
+        path,
+        operation,
+        summary,
+        access: Access::Admin,
+        body: Body::Nothing,
+        success,
+        served,
+    };
+    let object = Success::Json(200, "Object");
+    vec![
+        read(
+            "/api/admin/users",
+            "listUsers",
+            "List accounts",
+            Success::Json(200, "UserList"),
+            Here(|| get(admin::list_users::handle)),
+        ),
+        Route {
+            method: Method::POST,
+            path: "/api/admin/users",
+            operation: "createUser",
+            summary: "Make an account",
+            access: Access::Admin,
+            body: Body::Json("NewUser"),
+            success: Success::Json(201, "User"),
+            served: Here(|| post(admin::create_user::handle)),
+        },
+        read(
+            "/api/admin/status",
+            "status",
+            "Tell how the daemon does",
+            object,
+            Here(|| get(admin::status::handle)),
+        ),
+        read(
+            "/api/admin/isolation",
+            "isolation",
+            "List the layers of the sandbox",
+            object,
+            Here(|| get(admin::isolation::handle)),
+        ),
+        read("/api/admin/functions", "listFunctions", "List functions and their workers", object, Functions),
+        read(
+            "/api/admin/functions/{name}/logs",
+            "functionLogs",
+            "Read the log lines of a function",
+            object,
+            Functions,
+        ),
+        read("/api/admin/executions", "listExecutions", "List executions, or follow them", object, Functions),
+        read(
+            "/api/admin/executions/{id}",
+            "getExecution",
+            "Get an execution with its log lines",
+            object,
+            Functions,
+        ),
+    ]
+}
+
+fn other_routes() -> Vec<Route> {
+    let open = |path, operation, summary, shape, served| Route {
+        method: Method::GET,
+        path,
+        operation,
+        summary,
+        access: Access::Open,
+        body: Body::Nothing,
+        success: Success::Json(200, shape),
+        served: Here(served),
+    };
+    vec![
+        open("/health", "health", "Tell how each component does", "Health", || get(health::overview::handle)),
+        open("/health/live", "healthLive", "Tell that the process runs", "HealthState", || {
+            get(health::live::handle)
+        }),
+        open("/health/ready", "healthReady", "Tell whether requests can be served", "HealthState", || {
+            get(health::ready::handle)
+        }),
+        open("/api/openapi.json", "openapi", "This description", "Object", || {
+            get(super::description::handle)
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::routes;
+
+    #[test]
+    fn every_route_and_every_operation_is_listed_once() {
+        let (mut places, mut operations) = (HashSet::new(), HashSet::new());
+        for route in routes() {
+            assert!(places.insert((route.method.clone(), route.path)), "{} {}", route.method, route.path);
+            assert!(operations.insert(route.operation), "{}", route.operation);
+        }
+    }
+
+    /// `docs/api.md` names every route and no other.
+    #[test]
+    fn the_page_has_the_same_routes() {
+        let page = include_str!("../../../../docs/api.md");
+        let documented: HashSet<String> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once('`'))
+            .map(|(route, _)| route.to_owned())
+            .filter(|route| route.contains(" /"))
+            .collect();
+        let served: HashSet<String> =
+            routes().iter().map(|route| format!("{} {}", route.method, route.path)).collect();
+        assert_eq!(documented, served);
+    }
+}

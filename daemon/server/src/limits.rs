@@ -1,0 +1,68 @@
+//! Every bound of the server that is not configuration.
+
+use std::time::Duration;
+
+/// Connections at once over all listeners.
+pub const CONNECTIONS_MAX: usize = 4_096;
+
+/// Files this process may have open, if the hard limit allows as many: connections, the database, two
+/// for each worker.
+pub const OPEN_FILES_MAX: u64 = 16_384;
+
+/// Connections at once from one address; IPv6 counts by /64. Connections from trusted proxies and
+/// over the admin socket do not count.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 256;
+
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 100;
+
+/// Request line and headers together. Unit: bytes.
+pub const HEAD_MAX_BYTES: usize = 64 * 1024;
+
+/// Streams at once in one HTTP/2 connection.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
+
+/// Query parameters of one request.
+pub const QUERY_PARAMETERS_MAX: usize = 200;
+
+/// Longest `X-Request-Id` taken from a client.
+pub const REQUEST_ID_MAX_BYTES: usize = 64;
+
+/// Time for requests in flight after the order to stop.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+
+/// Longest password. Unit: bytes. Hashing cost does not depend on it, memory does.
+pub const PASSWORD_MAX_BYTES: usize = 1_024;
+
+/// Longest `Authorization` token looked at. Unit: bytes.
+pub const TOKEN_MAX_BYTES: usize = 4_096;
+
+/// Passwords hashed at once; each takes 19 MiB.
+pub const HASHES_AT_ONCE: usize = 4;
+
+/// Callers that may wait for a hash before the answer is `overloaded`.
+pub const HASHES_WAITING_MAX: usize = 256;
+
+/// Users whose facts are kept in memory.
+pub const USER_CACHE_MAX: usize = 10_000;
+
+/// Buckets of a throttle before idle ones are thrown out.
+pub const THROTTLE_KEYS_MAX: usize = 100_000;
+
+/// Attempts of an update that meets a newer revision.
+pub const UPDATE_ATTEMPTS: u32 = 3;
+
+/// Time that a burst of file events may last before the schema is read again.
+pub const WATCH_DEBOUNCE: Duration = Duration::from_millis(60);
+
+/// Longest time that ceaseless file events put a reload off.
+pub const WATCH_REST_MAX: Duration = Duration::from_millis(500);
+
+/// Users in one page of the administrators' list.
+pub const USERS_PAGE_MAX: u32 = 1_000;
+
+/// How often expired sessions are removed.
+pub const SESSION_TRIM_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// What is kept of a `User-Agent`.
+pub const USER_AGENT_MAX_BYTES: usize = 256;

@@ -1,0 +1,43 @@
+//! `alyxd`, the API daemon: the doors (HTTP and admin socket) and the long-running tasks.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`cli`] | flags and subcommands |
+//! | [`config`] | `alyx.yaml`, environment and flags into one checked [`config::Config`] |
+//! | [`serve`] | start and stop, in order |
+//! | [`app`] | what every request handler reaches |
+//! | [`catalog`] | the schema in force: loading, migrating, watching |
+//! | [`auth`] | accounts, sessions, tokens, throttling |
+//! | [`documents`] | documents under rules, for HTTP and for functions alike |
+//! | [`functions`] | workers and invocations |
+//! | [`http`] | the accept loop, the routes, one file per endpoint |
+//! | [`openapi`] | the description of the API, made from the catalog |
+//! | [`problem`] | every error answer |
+
+mod app;
+mod auth;
+mod catalog;
+mod check;
+mod cli;
+mod clock;
+mod config;
+mod documents;
+mod functions;
+mod http;
+mod limits;
+mod logging;
+mod notify;
+mod openapi;
+mod print;
+mod problem;
+mod process;
+mod serve;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::run()
+}

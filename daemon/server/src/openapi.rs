@@ -1,0 +1,252 @@
+//! The OpenAPI 3.1 description, made from the route list and the schema in force.
+//!
+//! Routes with `{collection}` and `{name}` are written out for each collection and function, with
+//! the fields that clients see. It is made when it is asked for and kept until the schema changes.
+
+mod shapes;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use alyx_core::catalog::Catalog;
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use crate::catalog::CatalogHandle;
+use crate::documents::USERS;
+use crate::http::routes::{Access, Body, Route, Success, routes};
+
+/// The description. A cheap clone.
+#[derive(Clone)]
+pub struct OpenApi {
+    catalog: CatalogHandle,
+    kept: Arc<Mutex<Option<Kept>>>,
+}
+
+/// A description and what it describes.
+struct Kept {
+    of: Arc<Catalog>,
+    document: Bytes,
+}
+
+impl OpenApi {
+    /// Describes whatever catalog is in force.
+    pub fn new(catalog: CatalogHandle) -> Self {
+        Self { catalog, kept: Arc::default() }
+    }
+
+    /// The description as JSON text.
+    pub fn document(&self) -> Bytes {
+        let catalog = self.catalog.load_full();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*kept {
+            Some(kept) if Arc::ptr_eq(&kept.of, &catalog) => kept.document.clone(),
+            _ => {
+                let document = Bytes::from(build(&catalog).to_string());
+                *kept = Some(Kept { of: catalog, document: document.clone() });
+                document
+            }
+        }
+    }
+}
+
+fn build(catalog: &Catalog) -> Value {
+    let mut paths = Map::new();
+    for route in routes() {
+        for place in places(&route, catalog) {
+            let entry = paths.entry(place.path.clone()).or_insert_with(|| json!({}));
+            entry[route.method.as_str().to_ascii_lowercase()] = operation(&route, &place);
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": { "title": "Alyx", "version": env!("CARGO_PKG_VERSION") },
+        "paths": paths,
+        "components": {
+            "schemas": shapes::all(&catalog.schema),
+            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+        },
+    })
+}
+
+/// A route as it is for one collection or function.
+struct Place {
+    path: String,
+    /// The collection or function it was written out for.
+    of: Option<String>,
+}
+
+fn places(route: &Route, catalog: &Catalog) -> Vec<Place> {
+    let for_each = |parameter: &str, names: Vec<&String>| {
+        let place =
+            |name: &String| Place { path: route.path.replace(parameter, name), of: Some(name.clone()) };
+        names.into_iter().map(place).collect()
+    };
+    if route.path.contains("{collection}") {
+        // Accounts are made elsewhere.
+        let served = |name: &&String| route.operation != "createDocument" || *name != USERS;
+        for_each("{collection}", catalog.schema.collections.keys().filter(served).collect())
+    } else if route.path.starts_with("/api/functions/") {
+        for_each("{name}", catalog.schema.functions.keys().collect())
+    } else {
+        vec![Place { path: route.path.to_owned(), of: None }]
+    }
+}
+
+fn operation(route: &Route, place: &Place) -> Value {
+    let mut operation = json!({
+        "operationId": place.of.as_ref().map_or_else(
+            || route.operation.to_owned(),
+            |of| format!("{}_{of}", route.operation),
+        ),
+        "summary": route.summary,
+        "tags": [tag(route, place)],
+        "responses": responses(route, place),
+    });
+    let parameters = parameters(route, place);
+    if !parameters.is_empty() {
+        operation["parameters"] = Value::Array(parameters);
+    }
+    if let Body::Json(shape) = route.body {
+        let required = route.path != "/api/functions/{name}";
+        operation["requestBody"] = json!({ "required": required, "content": content(shape, place) });
+    }
+    operation["security"] = match route.access {
+        Access::Open => json!([]),
+        Access::Rule => json!([{}, { "token": [] }]),
+        Access::User | Access::Admin => json!([{ "token": [] }]),
+    };
+    operation
+}
+
+fn tag(route: &Route, place: &Place) -> String {
+    match (&place.of, route.path.split('/').nth(2)) {
+        (Some(of), _) if route.path.contains("{collection}") => of.clone(),
+        (_, Some(section)) if route.path.starts_with("/api/") => section.trim_end_matches(".json").to_owned(),
+        _ => "health".to_owned(),
+    }
+}
+
+fn content(shape: &str, place: &Place) -> Value {
+    json!({ "application/json": { "schema": shapes::reference(shape, place.of.as_deref()) } })
+}
+
+fn responses(route: &Route, place: &Place) -> Value {
+    let mut responses = Map::new();
+    let (status, answer) = match route.success {
+        Success::Nothing => (204, json!({ "description": "Done" })),
+        Success::Json(status, shape) => {
+            (status, json!({ "description": "Done", "content": content(shape, place) }))
+        }
+    };
+    responses.insert(status.to_string(), answer);
+    if route.path.starts_with("/api/functions/") {
+        responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
+    }
+    let problem =
+        json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
+    responses.insert("default".to_owned(), json!({ "description": "A problem", "content": problem }));
+    Value::Object(responses)
+}
+
+fn parameters(route: &Route, place: &Place) -> Vec<Value> {
+    let in_path = place.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let mut parameters: Vec<Value> = in_path
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
+        .collect();
+    let queries: &[(&str, Value)] = &match route.operation {
+        "listDocuments" => shapes::list_parameters(),
+        "listUsers" => shapes::page_parameters(),
+        "listExecutions" | "functionLogs" => shapes::execution_parameters(route.operation),
+        _ => Vec::new(),
+    };
+    let in_query =
+        queries.iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema }));
+    parameters.extend(in_query);
+    parameters
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use alyx_core::catalog::Catalog;
+    use alyx_core::schema::parse;
+    use serde_json::Value;
+
+    use super::build;
+    use crate::http::routes::routes;
+
+    const SCHEMA: &str = "version: 1
+collections:
+  posts:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      title: { type: string, minLength: 1, maxLength: 20 }
+      secret: { type: string, nullable: true, internal: true }
+      pin: { type: string, nullable: true, hidden: true }
+      created_at: { type: timestamp, default: now }
+functions:
+  hello: { runtime: node }
+";
+
+    fn document() -> Value {
+        build(&Catalog::build("schema.yaml", parse("schema.yaml", SCHEMA).unwrap()).unwrap())
+    }
+
+    #[test]
+    fn the_description_has_every_route_and_no_other() {
+        let document = document();
+        let described: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(|method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let mut served = BTreeSet::new();
+        for route in routes() {
+            let path = route
+                .path
+                .replace("/functions/{name}", "/functions/hello")
+                .replace("admin/functions/hello", "admin/functions/{name}");
+            for collection in ["posts", "users"] {
+                if !(collection == "users" && route.operation == "createDocument") {
+                    served.insert((route.method.to_string(), path.replace("{collection}", collection)));
+                }
+            }
+        }
+        assert_eq!(described, served);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        fn check(value: &Value, document: &Value) {
+            match value {
+                Value::Object(members) => {
+                    if let Some(Value::String(reference)) = members.get("$ref") {
+                        assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+                    }
+                    members.values().for_each(|value| check(value, document));
+                }
+                Value::Array(items) => items.iter().for_each(|value| check(value, document)),
+                _ => {}
+            }
+        }
+        let document = document();
+        check(&document, &document);
+    }
+
+    #[test]
+    fn what_clients_do_not_see_is_not_described() {
+        let document = document();
+        let fields =
+            |shape: &str| document["components"]["schemas"][shape]["properties"].as_object().unwrap().clone();
+        assert!(!document.to_string().contains("secret"));
+        assert!(!fields("posts").contains_key("pin"));
+        assert!(fields("posts_new").contains_key("pin"));
+        assert!(!fields("posts_new").contains_key("id"));
+        assert!(!fields("posts_new").contains_key("created_at"));
+        assert_eq!(fields("posts")["title"]["maxLength"], 20);
+    }
+}

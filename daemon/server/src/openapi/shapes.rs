@@ -1,0 +1,244 @@
+//! Shapes of bodies as JSON Schema 2020-12. Table: long, flat, one entry a shape.
+
+use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
+use serde_json::{Map, Value, json};
+
+use crate::documents::USERS;
+
+/// A reference to a shape. Those of documents and functions depend on which one.
+pub fn reference(shape: &str, of: Option<&str>) -> Value {
+    let name = match (shape, of) {
+        ("Document", Some(of)) => of.to_owned(),
+        ("User", _) => USERS.to_owned(),
+        ("NewDocument", Some(of)) => format!("{of}_new"),
+        ("DocumentChanges", Some(of)) => format!("{of}_changes"),
+        ("DocumentList", Some(of)) => format!("{of}_list"),
+        ("FunctionInput" | "FunctionOutput", _) => return json!({ "description": "Any JSON value" }),
+        ("Object", _) => return json!({ "type": "object" }),
+        (fixed, _) => fixed.to_owned(),
+    };
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// All shapes that can be referred to.
+pub fn all(schema: &Schema) -> Value {
+    let mut shapes = fixed();
+    for (name, collection) in &schema.collections {
+        shapes.insert(name.clone(), read_shape(collection));
+        shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
+        shapes.insert(format!("{name}_changes"), write_shape(collection, Write::Update));
+        shapes.insert(format!("{name}_list"), list_shape(name));
+    }
+    if let Some(users) = schema.collections.get(USERS) {
+        let password = ("password", json!({ "type": "string", "maxLength": 1024 }));
+        let email = ("email", json!({ "type": "string", "format": "email", "maxLength": 254 }));
+        shapes
+            .insert("Registration".to_owned(), with(write_shape(users, Write::Create), &[&email, &password]));
+        let role = ("role", json!({ "type": "string" }));
+        let verified = ("verified", json!({ "type": "boolean" }));
+        let mut new_user = with(write_shape(users, Write::Create), &[&email]);
+        for (name, shape) in [role, verified, password] {
+            new_user["properties"][name] = shape;
+        }
+        shapes.insert("NewUser".to_owned(), new_user);
+    }
+    Value::Object(shapes)
+}
+
+fn with(mut shape: Value, required: &[&(&str, Value)]) -> Value {
+    for (name, property) in required {
+        shape["properties"][*name] = property.clone();
+        if let Some(names) = shape["required"].as_array_mut() {
+            names.push(json!(name));
+        }
+    }
+    shape
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required })
+}
+
+fn fixed() -> Map<String, Value> {
+    let text = || json!({ "type": "string" });
+    let whole = || json!({ "type": "integer" });
+    let state = || json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
+    let field =
+        object(json!({ "field": text(), "code": text(), "message": text() }), &["field", "code", "message"]);
+    let component = object(json!({ "state": state(), "reason": text() }), &["state"]);
+    let user = json!({ "$ref": format!("#/components/schemas/{USERS}") });
+    let shapes = json!({
+        "Problem": object(
+            json!({
+                "type": text(), "title": text(), "status": whole(), "detail": text(), "code": text(),
+                "hint": text(), "errors": { "type": "array", "items": field }, "details": {},
+                "request_id": text(),
+            }),
+            &["type", "title", "status", "detail", "code", "request_id"],
+        ),
+        "Credentials": object(json!({ "email": text(), "password": text() }), &["email", "password"]),
+        "RefreshToken": object(json!({ "refresh_token": text() }), &["refresh_token"]),
+        "SignedIn": object(
+            json!({
+                "access_token": text(), "token_type": { "const": "Bearer" }, "expires_in": whole(),
+                "refresh_token": text(), "user": user,
+            }),
+            &["access_token", "token_type", "expires_in", "refresh_token", "user"],
+        ),
+        "AuthStatus": object(
+            json!({
+                "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "closed"] },
+                "methods": { "type": "array", "items": text() }, "min_password_length": whole(),
+            }),
+            &["needs_setup", "registration", "methods", "min_password_length"],
+        ),
+        "UserList": object(
+            json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
+            &["users", "limit"],
+        ),
+        "HealthState": object(json!({ "state": state() }), &["state"]),
+        "Health": object(
+            json!({
+                "state": state(),
+                "components": object(
+                    json!({ "database": component, "supervisor": component }),
+                    &["database", "supervisor"],
+                ),
+            }),
+            &["state", "components"],
+        ),
+    });
+    match shapes {
+        Value::Object(shapes) => shapes,
+        _ => Map::new(),
+    }
+}
+
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Create,
+    Update,
+}
+
+fn read_shape(collection: &Collection) -> Value {
+    let shown = || collection.fields.iter().filter(|field| !field.internal && !field.hidden);
+    let properties: Map<String, Value> =
+        shown().map(|field| (field.name.clone(), field_shape(field))).collect();
+    let required: Vec<&str> = shown().map(|field| field.name.as_str()).collect();
+    object(Value::Object(properties), &required)
+}
+
+fn write_shape(collection: &Collection, write: Write) -> Value {
+    let settable = |field: &&Field| {
+        let by_server =
+            matches!(field.default, Some(DefaultValue::Auto | DefaultValue::Now)) && !field.client;
+        let fixed = write == Write::Update && field.primary;
+        !(field.internal || field.system || by_server || fixed)
+    };
+    let fields: Vec<&Field> = collection.fields.iter().filter(settable).collect();
+    let needed = |field: &&&Field| write == Write::Create && !field.nullable && field.default.is_none();
+    let required: Vec<&str> = fields.iter().filter(needed).map(|field| field.name.as_str()).collect();
+    let properties = fields.iter().map(|field| (field.name.clone(), field_shape(field))).collect();
+    let mut shape = object(Value::Object(properties), &required);
+    shape["additionalProperties"] = json!(false);
+    shape
+}
+
+fn list_shape(name: &str) -> Value {
+    let items = json!({ "$ref": format!("#/components/schemas/{name}") });
+    object(
+        json!({
+            "docs": { "type": "array", "items": items }, "limit": { "type": "integer" },
+            "next_cursor": { "type": "string" }, "total": { "type": "integer" },
+        }),
+        &["docs", "limit"],
+    )
+}
+
+fn field_shape(field: &Field) -> Value {
+    let mut shape = match &field.kind {
+        FieldKind::Id | FieldKind::String | FieldKind::Text | FieldKind::Relation { .. } => {
+            json!({ "type": "string" })
+        }
+        FieldKind::Uuid => json!({ "type": "string", "format": "uuid" }),
+        FieldKind::Int => json!({ "type": "integer", "format": "int64" }),
+        FieldKind::Float => json!({ "type": "number" }),
+        FieldKind::Bool => json!({ "type": "boolean" }),
+        FieldKind::Timestamp => json!({ "type": "string", "format": "date-time" }),
+        FieldKind::Date => json!({ "type": "string", "format": "date" }),
+        FieldKind::Json => return json!({ "description": "Any JSON value" }),
+        FieldKind::Blob => json!({ "type": "string", "contentEncoding": "base64" }),
+        FieldKind::Email => json!({ "type": "string", "format": "email" }),
+        FieldKind::Url => json!({ "type": "string", "format": "uri" }),
+        FieldKind::Select(options) if options.max_select == 1 => {
+            json!({ "type": "string", "enum": options.values })
+        }
+        FieldKind::Select(options) => json!({
+            "type": "array", "maxItems": options.max_select, "uniqueItems": true,
+            "items": { "type": "string", "enum": options.values },
+        }),
+    };
+    let validation = &field.validation;
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            shape[key] = value;
+        }
+    };
+    set("minLength", validation.min_length.map(Value::from));
+    set("maxLength", validation.max_length.map(Value::from));
+    set("minimum", validation.min.map(Value::from));
+    set("maximum", validation.max.map(Value::from));
+    set("enum", validation.one_of.clone().map(Value::Array));
+    let format = validation.format.map(|format| match format {
+        Format::Email => "email",
+        Format::Url => "uri",
+        Format::Uuid => "uuid",
+    });
+    set("format", format.map(Value::from));
+    if field.nullable {
+        let kind = shape["type"].take();
+        shape["type"] = json!([kind, "null"]);
+        if let Some(values) = shape.get_mut("enum").and_then(Value::as_array_mut) {
+            values.push(Value::Null);
+        }
+    }
+    shape
+}
+
+/// Query parameters of a list of documents.
+pub fn list_parameters() -> Vec<(&'static str, Value)> {
+    vec![
+        (
+            "filter",
+            json!({ "type": "array", "items": { "type": "string" }, "description": "field:op:value" }),
+        ),
+        ("sort", json!({ "type": "string", "description": "Fields by comma, descending with -" })),
+        ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 })),
+        ("offset", json!({ "type": "integer", "minimum": 0 })),
+        ("cursor", json!({ "type": "string" })),
+        ("count", json!({ "type": "boolean" })),
+        ("fields", json!({ "type": "string", "description": "Fields by comma" })),
+    ]
+}
+
+/// Query parameters of a list of accounts.
+pub fn page_parameters() -> Vec<(&'static str, Value)> {
+    vec![
+        ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 })),
+        ("offset", json!({ "type": "integer", "minimum": 0 })),
+    ]
+}
+
+/// Query parameters of the lists of executions and log lines.
+pub fn execution_parameters(operation: &str) -> Vec<(&'static str, Value)> {
+    let mut parameters = vec![("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))];
+    if operation == "listExecutions" {
+        for name in ["function", "outcome", "before"] {
+            parameters.push((name, json!({ "type": "string" })));
+        }
+        parameters
+            .push(("follow", json!({ "type": "boolean", "description": "Answers one JSON object a line" })));
+    }
+    parameters
+}

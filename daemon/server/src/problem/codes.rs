@@ -1,0 +1,94 @@
+//! The list of codes that error answers carry. They are API: a code is never renamed, and
+//! `docs/errors.md` lists exactly these.
+
+macro_rules! codes {
+    ($($variant:ident $status:literal $text:literal,)*) => {
+        /// A stable code of an error answer.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Code { $(#[doc = $text] $variant,)* }
+
+        impl Code {
+            /// All of them, in order of the list.
+            #[cfg(test)]
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// As in the `code` member.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The status it is answered with.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidRequest 400 "invalid_request",
+    InvalidJson 400 "invalid_json",
+    InvalidParameter 400 "invalid_parameter",
+    InvalidCursor 400 "invalid_cursor",
+    Unauthenticated 401 "unauthenticated",
+    InvalidToken 401 "invalid_token",
+    InvalidCredentials 401 "invalid_credentials",
+    InvalidRefreshToken 401 "invalid_refresh_token",
+    Forbidden 403 "forbidden",
+    RegistrationClosed 403 "registration_closed",
+    NotFound 404 "not_found",
+    CollectionNotFound 404 "collection_not_found",
+    DocumentNotFound 404 "document_not_found",
+    ExecutionNotFound 404 "execution_not_found",
+    MethodNotAllowed 405 "method_not_allowed",
+    RequestTimeout 408 "request_timeout",
+    Conflict 409 "conflict",
+    UniqueViolation 409 "unique_violation",
+    DocumentReferenced 409 "document_referenced",
+    InvocationGone 410 "invocation_gone",
+    BodyTooLarge 413 "body_too_large",
+    UnsupportedMediaType 415 "unsupported_media_type",
+    ValidationFailed 422 "validation_failed",
+    ReferenceNotFound 422 "reference_not_found",
+    TooManyRequests 429 "too_many_requests",
+    Internal 500 "internal",
+    Overloaded 503 "overloaded",
+    DatabaseReadOnly 503 "database_read_only",
+    DatabaseBusy 503 "database_busy",
+    DeadlineExceeded 504 "deadline_exceeded",
+    DatabaseFull 507 "database_full",
+    FunctionNotFound 404 "function_not_found",
+    FunctionDenied 403 "function_denied",
+    FunctionError 500 "function_error",
+    FunctionLoadFailed 500 "function_load_failed",
+    FunctionBuildFailed 500 "function_build_failed",
+    FunctionCrashed 502 "function_crashed",
+    FunctionExited 502 "function_exited",
+    FunctionProtocolError 502 "function_protocol_error",
+    FunctionOutputTooLarge 502 "function_output_too_large",
+    FunctionWorkerLost 503 "function_worker_lost",
+    FunctionQueueFull 503 "function_queue_full",
+    FunctionsUnavailable 503 "functions_unavailable",
+    FunctionTimeout 504 "function_timeout",
+    FunctionCpuTime 504 "function_cpu_time",
+    FunctionOutOfMemory 507 "function_out_of_memory",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn the_page_lists_exactly_these() {
+        let page = include_str!("../../../../docs/errors.md");
+        let documented: Vec<(&str, u16)> = page
+            .lines()
+            .filter_map(|line| {
+                let (code, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+                Some((code, rest.split(' ').next()?.parse().ok()?))
+            })
+            .collect();
+        let listed: Vec<(&str, u16)> = Code::ALL.iter().map(|code| (code.as_str(), code.status())).collect();
+        assert_eq!(documented, listed);
+    }
+}

@@ -1,0 +1,55 @@
+//! What this process may do: nothing that an ordinary user may not, and not even regain it.
+
+use caps::CapSet;
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
+
+use crate::limits::OPEN_FILES_MAX;
+
+/// Why the rights could not be given up.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("drop capabilities")]
+    Capabilities(#[from] caps::errors::CapsError),
+    #[error("set no_new_privs")]
+    NoNewPrivileges(#[source] nix::Error),
+    #[error("raise the limit of open files")]
+    Files(#[source] nix::Error),
+    #[error("ask for a signal at the parent's death")]
+    ParentDeath(#[source] nix::Error),
+    #[error("the parent is gone already")]
+    Orphan,
+}
+
+/// Gives up every capability and the way back to it. Files made from now on are the owner's alone.
+///
+/// Called before any thread is started: capabilities belong to threads (capabilities(7)).
+pub fn give_up_rights() -> Result<(), ProcessError> {
+    umask(Mode::from_bits_truncate(0o077));
+    prctl::set_no_new_privs().map_err(ProcessError::NoNewPrivileges)?;
+    // The bounding set first: dropping from it needs CAP_SETPCAP.
+    if caps::has_cap(None, CapSet::Effective, caps::Capability::CAP_SETPCAP)? {
+        caps::clear(None, CapSet::Bounding)?;
+    }
+    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Inheritable, CapSet::Permitted] {
+        caps::clear(None, set)?;
+    }
+    Ok(())
+}
+
+/// Lets this process open as many files as the hard limit allows: each connection is one, and the
+/// soft limit is low for the sake of programs that use `select` (getrlimit(2)).
+pub fn raise_file_limit() -> Result<(), ProcessError> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).map_err(ProcessError::Files)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard.min(OPEN_FILES_MAX), hard).map_err(ProcessError::Files)
+}
+
+/// Has the kernel send SIGTERM when the parent dies.
+pub fn die_with_parent() -> Result<(), ProcessError> {
+    let parent = nix::unistd::getppid();
+    prctl::set_pdeathsig(Signal::SIGTERM).map_err(ProcessError::ParentDeath)?;
+    // It may have died before the call, then nobody would tell us.
+    if nix::unistd::getppid() != parent { Err(ProcessError::Orphan) } else { Ok(()) }
+}

@@ -1,0 +1,254 @@
+//! Start and stop of the daemon, in order.
+//!
+//! Start: data directory, database, schema, accounts, functions, sockets; ready is told when requests
+//! are answered. Stop: no new connections, requests in flight finish, functions end, the database is
+//! closed. Every task has an owner here that joins it.
+
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alyx_store::{Options, Store};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::app::{App, Parts};
+use crate::auth::{Auth, StartError, UserCache};
+use crate::catalog::{CatalogError, Catalogs, WatchError, Watcher};
+use crate::config::{Config, Mode, Synchronous};
+use crate::documents::Documents;
+use crate::functions::{Functions, FunctionsOptions};
+use crate::http::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
+use crate::limits;
+use crate::logging;
+use crate::notify::{State, notify, watchdog_period};
+use crate::openapi::OpenApi;
+use crate::problem::error_chain;
+
+/// What is watched for edits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The project's files.
+    Project,
+    /// Nothing.
+    Nothing,
+}
+
+/// Why the daemon did not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    #[error("make the directory {path}", path = path.display())]
+    Directory {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("there is no directory {path}", path = .0.display())]
+    NoProject(PathBuf),
+    #[error("start the runtime")]
+    Runtime(#[source] io::Error),
+    #[error("open the database")]
+    Store(#[source] alyx_store::Error),
+    #[error("close the database")]
+    Close(#[source] alyx_store::Error),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("start accounts")]
+    Auth(#[from] StartError),
+    #[error("start functions")]
+    Functions(#[from] crate::functions::Error),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Group(#[from] UnknownGroup),
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+    #[error("listen for signals")]
+    Signals(#[source] io::Error),
+}
+
+/// Serves until it is told to stop.
+pub fn run(config: Config, mode: Mode, watch: Watch) -> Result<(), ServeError> {
+    logging::start(&config.logging);
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(run_until_told(config, mode, watch));
+    // Everything was joined above; only a blocking call that outlived its caller may be left.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), ServeError> {
+    // First, so that an order during the start is not missed.
+    let mut orders = Orders::new().map_err(ServeError::Signals)?;
+    let config = Arc::new(config);
+    prepare_directories(&config)?;
+    let store = Store::open(&store_options(&config)).map_err(ServeError::Store)?;
+    let served = serve_store(&config, mode, watch, store.clone(), &mut orders).await;
+    let closed = tokio::task::spawn_blocking(move || store.close()).await;
+    served?;
+    // The task is not cancelled and `close` does not panic: it reports.
+    closed.expect("closing reports instead of panicking").map_err(ServeError::Close)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn serve_store(
+    config: &Arc<Config>,
+    mode: Mode,
+    watch: Watch,
+    store: Store,
+    orders: &mut Orders,
+) -> Result<(), ServeError> {
+    let catalogs = Catalogs::start(config.server.project.clone(), store.clone(), mode).await?;
+    let catalog = catalogs.handle();
+    let users = UserCache::default();
+    let auth = Auth::start(config.auth.clone(), store.clone(), catalog.clone(), users.clone()).await?;
+    let documents = Documents::new(store.clone(), catalog.clone(), users);
+    let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
+    let listeners = Listeners::bind(config, &admin_peers).await?;
+    let address = listeners.address().unwrap_or(config.server.listen);
+    let watcher = match watch {
+        Watch::Project => Some(Watcher::new(&config.server.project)?),
+        Watch::Nothing => None,
+    };
+    let options = FunctionsOptions::new(config, mode, watch);
+    let (functions, functions_task) =
+        Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
+
+    let app = App::new(Parts {
+        config: Arc::clone(config),
+        mode,
+        store: store.clone(),
+        catalog: catalog.clone(),
+        auth,
+        documents,
+        functions: functions.clone(),
+        openapi: OpenApi::new(catalog),
+        started: Instant::now(),
+        listen: address,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let doors = Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers };
+    let door = tokio::spawn(serve(listeners, doors, stopped.clone()));
+    if let Some(watcher) = watcher {
+        let functions = functions.clone();
+        tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
+    }
+    tasks.spawn(trim_sessions(store, stopped.clone()));
+    if let Some(period) = watchdog_period() {
+        tasks.spawn(feed_watchdog(period, stopped));
+    }
+    notify(State::Ready);
+    tracing::info!("serving {} at http://{address}", config.server.project.display());
+
+    let order = orders.wait().await;
+    tracing::info!("stopping: {order}");
+    notify(State::Stopping);
+    stop.send_replace(true);
+    join("the door", door.await);
+    functions.shutdown(limits::SHUTDOWN_GRACE).await;
+    join("functions", functions_task.await);
+    while let Some(joined) = tasks.join_next().await {
+        join("a task", joined);
+    }
+    Ok(())
+}
+
+fn join(what: &str, joined: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = joined {
+        tracing::error!("{what} ended badly: {}", error_chain(&error));
+    }
+}
+
+fn prepare_directories(config: &Config) -> Result<(), ServeError> {
+    let server = &config.server;
+    if !server.project.is_dir() {
+        return Err(ServeError::NoProject(server.project.clone()));
+    }
+    let parents = [server.admin_socket.parent(), config.database.path.parent()];
+    let own = [
+        server.data.clone(),
+        server.data.join("run"),
+        server.data.join("cache"),
+        server.data.join("bundles"),
+    ];
+    for path in own.iter().map(PathBuf::as_path).chain(parents.into_iter().flatten()) {
+        make_directory(path).map_err(|source| ServeError::Directory { path: path.to_owned(), source })?;
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() || path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn store_options(config: &Config) -> Options {
+    let database = &config.database;
+    let mut options = Options::new(&database.path);
+    options.synchronous = match database.synchronous {
+        Synchronous::Full => alyx_store::Synchronous::Full,
+        Synchronous::Normal => alyx_store::Synchronous::Normal,
+    };
+    options.readers = database.readers;
+    options.read_timeout = database.statement_timeout;
+    options
+}
+
+/// Signals that mean: stop.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Orders {
+    fn new() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Resolves when the order to stop was given, or its giver is gone.
+pub async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// Removes sessions that nobody can use any more.
+async fn trim_sessions(store: Store, mut stopped: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(limits::SESSION_TRIM_PERIOD);
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            _ = due.tick() => {
+                // A day later than needed, so that ended sessions outlive their access tokens.
+                let before = jiff::Timestamp::now() - Duration::from_secs(24 * 3600);
+                if let Err(error) = store.trim_sessions(before).await {
+                    tracing::warn!("old sessions were not removed: {}", error_chain(&error));
+                }
+            }
+        }
+    }
+}
+
+async fn feed_watchdog(period: Duration, mut stopped: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(period);
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            _ = due.tick() => notify(State::Watchdog),
+        }
+    }
+}
