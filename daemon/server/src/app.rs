@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alyx_store::Store;
+use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::catalog::CatalogHandle;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub started: Instant,
     /// Where the API is served, with the port that was taken.
     pub listen: SocketAddr,
+    /// Turns true when the daemon is to stop; answers without an end of their own end then.
+    pub stopped: watch::Receiver<bool>,
 }
 
 impl App {

@@ -19,7 +19,6 @@ mod query;
 pub mod routes;
 
 pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve};
-pub use address::throttle_key;
 pub use answer::json;
 pub use body::JsonBody;
 pub use caller::{AdminCaller, Caller, Params};

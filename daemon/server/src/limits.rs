@@ -61,8 +61,20 @@ pub const WATCH_REST_MAX: Duration = Duration::from_millis(500);
 /// Users in one page of the administrators' list.
 pub const USERS_PAGE_MAX: u32 = 1_000;
 
-/// How often expired sessions are removed.
-pub const SESSION_TRIM_PERIOD: Duration = Duration::from_secs(3_600);
+/// How often old rows are removed.
+pub const RETENTION_PERIOD: Duration = Duration::from_secs(600);
+
+/// Executions kept, newest first.
+pub const EXECUTIONS_KEPT_MAX: u64 = 100_000;
+
+/// Executions older than this are removed.
+pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+/// Changes kept, newest first.
+pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
+
+/// Changes older than this are removed.
+pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// What is kept of a `User-Agent`.
 pub const USER_AGENT_MAX_BYTES: usize = 256;

@@ -31,7 +31,9 @@ mod openapi;
 mod print;
 mod problem;
 mod process;
+mod retention;
 mod serve;
+mod throttle_key;
 
 use std::process::ExitCode;
 

@@ -27,6 +27,7 @@ use crate::logging;
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
 use crate::problem::error_chain;
+use crate::retention;
 
 /// What is watched for edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,7 @@ async fn serve_store(
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
 
+    let (stop, stopped) = watch::channel(false);
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
@@ -130,8 +132,8 @@ async fn serve_store(
         openapi: OpenApi::new(catalog),
         started: Instant::now(),
         listen: address,
+        stopped: stopped.clone(),
     });
-    let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let doors = Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers };
     let door = tokio::spawn(serve(listeners, doors, stopped.clone()));
@@ -139,7 +141,7 @@ async fn serve_store(
         let functions = functions.clone();
         tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
     }
-    tasks.spawn(trim_sessions(store, stopped.clone()));
+    tasks.spawn(retention::run(store, stopped.clone()));
     if let Some(period) = watchdog_period() {
         tasks.spawn(feed_watchdog(period, stopped));
     }
@@ -224,23 +226,6 @@ impl Orders {
 /// Resolves when the order to stop was given, or its giver is gone.
 pub async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
-}
-
-/// Removes sessions that nobody can use any more.
-async fn trim_sessions(store: Store, mut stopped: watch::Receiver<bool>) {
-    let mut due = tokio::time::interval(limits::SESSION_TRIM_PERIOD);
-    loop {
-        tokio::select! {
-            () = told_to_stop(&mut stopped) => return,
-            _ = due.tick() => {
-                // A day later than needed, so that ended sessions outlive their access tokens.
-                let before = jiff::Timestamp::now() - Duration::from_secs(24 * 3600);
-                if let Err(error) = store.trim_sessions(before).await {
-                    tracing::warn!("old sessions were not removed: {}", error_chain(&error));
-                }
-            }
-        }
-    }
 }
 
 async fn feed_watchdog(period: Duration, mut stopped: watch::Receiver<bool>) {

@@ -164,17 +164,9 @@ pub fn prepare(config: &Config, purpose: Purpose, parent: Parent) -> Result<Prep
     make_work_dir(&config.work_dir)?;
     let cgroups = Cgroups::detect();
     let mut plan = SpawnerPlan::new(config, ids, &usable, &Host);
-    if start == Start::Root {
-        let run_as = run_as(config)?;
-        unshare(CloneFlags::CLONE_NEWNS).map_err(call("make a mount namespace"))?;
-        staging::make_private()?;
-        staging::build(&config.work_dir, &plan.entries)?;
-        // The spawner inherits the working directory, so it needs no right on the path to it.
-        nix::unistd::chdir(&config.work_dir).map_err(call("enter the work directory"))?;
-        plan.work_dir = None;
-        privilege::drop_root(run_as)?;
-    } else {
-        privilege::keep_two()?;
+    match start {
+        Start::Root => stop_being_root(config, &mut plan)?,
+        _ => privilege::keep_two()?,
     }
     if geteuid().is_root() {
         return Err(StartError::WouldBeRoot);
@@ -210,6 +202,19 @@ pub fn prepare(config: &Config, purpose: Purpose, parent: Parent) -> Result<Prep
     prepared.layers = layers::report(&facts);
     prepared.cgroups = cgroups.ok();
     Ok(prepared)
+}
+
+/// Builds what only root can reach, then becomes the configured user.
+fn stop_being_root(config: &Config, plan: &mut SpawnerPlan) -> Result<(), StartError> {
+    let run_as = run_as(config)?;
+    unshare(CloneFlags::CLONE_NEWNS).map_err(call("make a mount namespace"))?;
+    staging::make_private()?;
+    staging::build(&config.work_dir, &plan.entries)?;
+    // The spawner inherits the working directory, so it needs no right on the path to it.
+    nix::unistd::chdir(&config.work_dir).map_err(call("enter the work directory"))?;
+    plan.work_dir = None;
+    privilege::drop_root(run_as)?;
+    Ok(())
 }
 
 fn call<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> StartError {

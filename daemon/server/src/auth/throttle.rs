@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::http::throttle_key;
 use crate::limits::THROTTLE_KEYS_MAX;
+use crate::throttle_key::throttle_key;
 
 /// Buckets by address (IPv6 by /64) and account.
 #[derive(Default)]

@@ -22,11 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use self::opening::Opening;
-use super::address::{Peer, throttle_key};
+use super::address::Peer;
 use super::answer::answer;
 use crate::config::{Config, Mode};
 use crate::limits;
 use crate::serve::told_to_stop;
+use crate::throttle_key::throttle_key;
 
 mod opening;
 mod peers;

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, and which client is behind a trusted proxy.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 
@@ -38,20 +38,11 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) ->
     client
 }
 
-/// What a limit per address counts by: IPv4 addresses as they are, IPv6 by /64, which is what one
-/// customer gets.
-pub fn throttle_key(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !0 << 64)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
 
-    use super::{client_address, throttle_key};
+    use super::client_address;
 
     #[test]
     fn forwarding_headers_count_only_from_trusted_proxies() {
@@ -72,15 +63,5 @@ mod tests {
         check("10.0.0.1", &["6.6.6.6", "1.2.3.4"], "1.2.3.4");
         check("10.0.0.1", &["1.2.3.4, nonsense"], "10.0.0.1");
         check("::ffff:10.0.0.1", &["1.2.3.4"], "1.2.3.4");
-    }
-
-    #[test]
-    fn ipv6_counts_by_64_bits() {
-        let check = |address: &str, expected: &str| {
-            assert_eq!(throttle_key(address.parse().unwrap()).to_string(), expected);
-        };
-        check("1.2.3.4", "1.2.3.4");
-        check("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::");
-        check("::ffff:1.2.3.4", "1.2.3.4");
     }
 }

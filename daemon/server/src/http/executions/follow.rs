@@ -14,6 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::app::App;
 use crate::functions::Execution;
+use crate::serve::told_to_stop;
 
 /// Which executions are wanted.
 pub struct Wanted {
@@ -25,17 +26,21 @@ pub struct Wanted {
 
 /// Answers with executions to come.
 pub fn follow(app: &App, wanted: Wanted) -> Response {
-    let state = (app.functions.follow(), wanted);
-    let lines = stream::unfold(state, |(mut executions, wanted)| async move {
+    let state = (app.functions.follow(), app.stopped.clone(), wanted);
+    let lines = stream::unfold(state, |(mut executions, mut stopped, wanted)| async move {
         let line = loop {
-            match executions.recv().await {
+            let next = tokio::select! {
+                () = told_to_stop(&mut stopped) => return None,
+                next = executions.recv() => next,
+            };
+            match next {
                 Ok(execution) if wanted.includes(&execution) => break line(&execution),
                 Ok(_) => {}
                 Err(RecvError::Lagged(missed)) => break format!("{{\"missed\":{missed}}}\n"),
                 Err(RecvError::Closed) => return None,
             }
         };
-        Some((Ok::<_, Infallible>(Bytes::from(line)), (executions, wanted)))
+        Some((Ok::<_, Infallible>(Bytes::from(line)), (executions, stopped, wanted)))
     });
     let mut response = Response::new(Body::from_stream(lines));
     let ndjson = HeaderValue::from_static("application/x-ndjson");

@@ -1,0 +1,49 @@
+//! Removes what has been kept long enough: ended sessions, executions with their logs, changes.
+//!
+//! Each sweep removes a bounded number at a time, so that it never holds the writer for long.
+
+use std::time::Duration;
+
+use alyx_store::{Pending, Store};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use crate::limits;
+use crate::problem::error_chain;
+use crate::serve::told_to_stop;
+
+/// Sweeps at once and then every [`limits::RETENTION_PERIOD`] until it is told to stop.
+pub async fn run(store: Store, mut stopped: watch::Receiver<bool>) {
+    let mut due = tokio::time::interval(limits::RETENTION_PERIOD);
+    loop {
+        tokio::select! {
+            () = told_to_stop(&mut stopped) => return,
+            _ = due.tick() => sweep(&store, &stopped).await,
+        }
+    }
+}
+
+async fn sweep(store: &Store, stopped: &watch::Receiver<bool>) {
+    let now = Timestamp::now();
+    // A day later than needed, so that ended sessions outlive their access tokens.
+    let day_ago = now - Duration::from_secs(24 * 3_600);
+    trim("sessions", stopped, || store.trim_sessions(day_ago)).await;
+    let oldest = now - limits::EXECUTIONS_KEPT_FOR;
+    trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
+    let oldest = now - limits::CHANGES_KEPT_FOR;
+    trim("changes", stopped, || store.trim_changes(limits::CHANGES_KEPT_MAX, oldest)).await;
+}
+
+/// Repeats one kind of removal until there is nothing left to remove.
+async fn trim(what: &str, stopped: &watch::Receiver<bool>, remove: impl Fn() -> Pending<u64>) {
+    while !*stopped.borrow() {
+        match remove().await {
+            Ok(0) => return,
+            Ok(removed) => tracing::debug!("removed {removed} old {what}"),
+            Err(error) => {
+                tracing::warn!("old {what} were not removed: {}", error_chain(&error));
+                return;
+            }
+        }
+    }
+}
