@@ -1,0 +1,227 @@
+//! Every command and flag, once. Help, usage errors and completions follow from these types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A backend on your own Linux host: documents, accounts and sandboxed functions.
+#[derive(Debug, Parser)]
+#[command(name = "alyx", version, disable_help_subcommand = true, infer_subcommands = false)]
+pub struct Cli {
+    #[command(flatten)]
+    pub target: Target,
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which daemon to speak to.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Target {
+    /// Admin socket [default: the project's .alyx/run/admin.sock, else /run/alyx/admin.sock]
+    #[arg(long, global = true, value_name = "PATH", env = "ALYX_SOCKET", hide_env_values = true)]
+    pub socket: Option<PathBuf>,
+    /// Speak HTTP to this URL instead, with the token in ALYX_TOKEN
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "ALYX_URL",
+        hide_env_values = true,
+        conflicts_with = "socket"
+    )]
+    pub url: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a new project
+    Init(Init),
+    /// Run a project here, reloading what you edit
+    Dev(Dev),
+    /// Say what this host offers and what it lacks
+    Doctor,
+    /// Say how the daemon is doing
+    Status,
+    /// List and call functions, read their logs
+    Functions(Functions),
+    /// List, show and follow executions
+    Executions(Executions),
+    /// Create and list users
+    Users(Users),
+    /// Check a schema file
+    Schema(Schema),
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Folder to write to; it may exist but must be empty
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// What to start from
+    #[arg(long, value_enum, default_value_t = Template::Basic)]
+    pub template: Template,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Template {
+    /// Notes with an owner, and one function in each runtime
+    Basic,
+    /// Posts and comments with publish rules, and functions that use them
+    Blog,
+}
+
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Folder of the project
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    pub listen: SocketAddr,
+    /// Folder of the data [default: DIR/.alyx]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Do not reload edited files
+    #[arg(long)]
+    pub no_watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Functions {
+    #[command(subcommand)]
+    pub command: FunctionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FunctionsCommand {
+    /// List the functions of the project
+    List,
+    /// Call a function and print its answer
+    Invoke {
+        /// Name of the function
+        name: String,
+        /// Input: JSON, @FILE, or - for standard input
+        #[arg(short, long, value_name = "JSON|@FILE|-", default_value = "{}")]
+        data: String,
+    },
+    /// Print what a function logged
+    Logs {
+        /// Name of the function
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Executions {
+    #[command(subcommand)]
+    pub command: ExecutionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ExecutionsCommand {
+    /// List the latest executions, newest first
+    List(ExecutionFilter),
+    /// Show one execution with its logs
+    Show {
+        /// Id of the execution, as in the X-Alyx-Execution header
+        id: String,
+    },
+    /// Print executions as they end
+    Tail(TailFilter),
+}
+
+#[derive(Debug, Args)]
+pub struct ExecutionFilter {
+    /// Only of this function
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
+    /// Only with this outcome
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+    /// At most this many
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct TailFilter {
+    /// Only of this function
+    #[arg(long, value_name = "NAME")]
+    pub function: Option<String>,
+    /// Only with this outcome
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Users {
+    #[command(subcommand)]
+    pub command: UsersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Create a user; asks for a password, or makes one where nobody can be asked
+    Create {
+        /// E-mail address to sign in with
+        email: String,
+        /// Role of the user; `admin` may do everything
+        #[arg(long, default_value = "user")]
+        role: String,
+        /// Read the password from the first line of standard input
+        #[arg(long, conflicts_with = "generate_password")]
+        password_stdin: bool,
+        /// Make a password and print it
+        #[arg(long)]
+        generate_password: bool,
+    },
+    /// List users
+    List {
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Schema {
+    #[command(subcommand)]
+    pub command: SchemaCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SchemaCommand {
+    /// Check a schema file; every mistake is printed with its place
+    Check {
+        /// The file
+        #[arg(default_value = "schema.yaml")]
+        file: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_a_screen() {
+        let mut command = Cli::command();
+        assert!(command.render_help().to_string().lines().count() <= 24);
+        for sub in command.get_subcommands_mut() {
+            assert!(sub.render_help().to_string().lines().count() <= 24, "{}", sub.get_name());
+        }
+    }
+}

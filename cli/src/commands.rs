@@ -1,0 +1,58 @@
+//! One file a command: ask the daemon, print. What several commands share is here.
+
+pub mod doctor;
+pub mod executions;
+pub mod functions;
+pub mod init;
+pub mod schema;
+pub mod status;
+pub mod users;
+pub mod version;
+
+use alyx_protocol::isolation::{Layer, LayerState};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Members that hold the rows of a list answer.
+const ROW_MEMBERS: [&str; 6] = ["docs", "functions", "executions", "users", "logs", "lines"];
+
+/// The rows of a list answer.
+pub fn rows(answer: &Value) -> &[Value] {
+    answer
+        .as_array()
+        .or_else(|| ROW_MEMBERS.iter().find_map(|member| answer.get(member)?.as_array()))
+        .map_or(&[], Vec::as_slice)
+}
+
+/// A cell of a table: text as it is, nothing for null, JSON for the rest.
+pub fn cell(row: &Value, member: &str) -> String {
+    match row.get(member) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+/// Microseconds as milliseconds with one decimal.
+pub fn milliseconds(row: &Value, member: &str) -> String {
+    match row.get(member).and_then(Value::as_f64) {
+        Some(microseconds) => format!("{:.1} ms", microseconds / 1_000.0),
+        None => String::new(),
+    }
+}
+
+pub fn layer_name(layer: Layer) -> String {
+    word(layer)
+}
+
+pub fn state_name(state: LayerState) -> String {
+    word(state)
+}
+
+/// The word that a plain enum has in JSON.
+fn word(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(text)) => text,
+        _ => String::new(),
+    }
+}

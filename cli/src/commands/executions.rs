@@ -1,0 +1,115 @@
+//! `alyx executions list|show|tail`.
+
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::functions::log_line;
+use super::{cell, milliseconds, rows};
+use crate::args::{Executions, ExecutionsCommand, Target};
+use crate::client::{Client, escape};
+use crate::exit::{Exit, Failure, root_cause};
+use crate::print::{self, Output};
+
+/// A line of the stream is one record; more is not a record.
+const RECORD_MAX_BYTES: usize = 1 << 20;
+
+pub async fn run(args: Executions, target: &Target, output: Output) -> Result<Exit, Failure> {
+    let client = Client::new(target)?;
+    match args.command {
+        ExecutionsCommand::List(filter) => {
+            let mut query = filters(filter.function, filter.outcome);
+            query.push(("limit", filter.limit.to_string()));
+            list(&client, &query, output).await?;
+        }
+        ExecutionsCommand::Show { id } => show(&client, &id, output).await?,
+        ExecutionsCommand::Tail(filter) => {
+            let mut query = filters(filter.function, filter.outcome);
+            query.push(("follow", "true".to_owned()));
+            tail(&client, &query, output).await?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn filters(function: Option<String>, outcome: Option<String>) -> Vec<(&'static str, String)> {
+    let function = function.map(|value| ("function", value));
+    let outcome = outcome.map(|value| ("outcome", value));
+    function.into_iter().chain(outcome).collect()
+}
+
+async fn list(client: &Client, query: &[(&str, String)], output: Output) -> Result<(), Failure> {
+    let answer = client.get_with("/api/admin/executions", query).await?;
+    if output == Output::Json {
+        return print::json(&answer);
+    }
+    let table: Vec<Vec<String>> = rows(&answer).iter().map(summary).collect();
+    if table.is_empty() {
+        print::note("no executions");
+        return Ok(());
+    }
+    print::table(&["ID", "STARTED", "FUNCTION", "OUTCOME", "QUEUE", "RUN", "STATUS", "CODE"], &table)
+}
+
+fn summary(row: &Value) -> Vec<String> {
+    vec![
+        cell(row, "id"),
+        cell(row, "started_at"),
+        cell(row, "function"),
+        cell(row, "outcome"),
+        milliseconds(row, "queue_us"),
+        milliseconds(row, "run_us"),
+        cell(row, "status"),
+        cell(row, "error_code"),
+    ]
+}
+
+async fn show(client: &Client, id: &str, output: Output) -> Result<(), Failure> {
+    let answer = client.get(&format!("/api/admin/executions/{}", escape(id))).await?;
+    if output == Output::Json {
+        return print::json(&answer);
+    }
+    let Some(members) = answer.as_object() else {
+        return print::json(&answer);
+    };
+    for (name, value) in members.iter().filter(|(name, value)| *name != "logs" && !value.is_null()) {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        print::line(&format!("{name:<18} {}", print::plain(&text)))?;
+    }
+    for line in answer.get("logs").map(rows).unwrap_or_default() {
+        print::line(&log_line(line))?;
+    }
+    Ok(())
+}
+
+/// Prints records as they come, until the daemon stops or the reader goes away.
+async fn tail(client: &Client, query: &[(&str, String)], output: Output) -> Result<(), Failure> {
+    let mut stream = client.stream("/api/admin/executions", query).await?.bytes_stream();
+    let mut pending: Vec<u8> = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|error| Failure::new(format!("the stream ended early: {}", root_cause(&error))))?;
+        pending.extend_from_slice(&chunk);
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            record(&line, output)?;
+        }
+        if pending.len() > RECORD_MAX_BYTES {
+            return Err(Failure::new("a record of the stream is too large"));
+        }
+    }
+    Ok(())
+}
+
+fn record(line: &[u8], output: Output) -> Result<(), Failure> {
+    let Ok(row) = serde_json::from_slice::<Value>(line) else {
+        // Blank lines keep the connection alive.
+        return Ok(());
+    };
+    match output {
+        Output::Json => print::raw(line),
+        Output::Text => print::line(&print::plain(&summary(&row).join("  "))),
+    }
+}

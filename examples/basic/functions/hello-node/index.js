@@ -1,0 +1,3 @@
+export default async function (ctx) {
+  return { hello: ctx.input?.name ?? "world", from: "node" };
+}

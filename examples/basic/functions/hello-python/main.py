@@ -1,0 +1,3 @@
+def handler(ctx):
+    name = (ctx.input or {}).get("name", "world")
+    return {"hello": name, "from": "python"}

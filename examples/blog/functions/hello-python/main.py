@@ -1,0 +1,2 @@
+def handler(ctx):
+    return {"hello": ctx.input.get("name", "world"), "from": "python"}
