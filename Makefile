@@ -1,0 +1,27 @@
+# The verbs of this tree. `make help` lists them.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run check test bench
+
+LISTEN ?= 127.0.0.1:8090
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## install what is missing, build, and run examples/blog on $(LISTEN)
+	@packaging/prerequisites.sh
+	cargo build --workspace --bins
+	target/debug/alyx dev examples/blog --listen $(LISTEN)
+
+check: ## format, clippy, tidy and unit tests; before every commit
+	@tests/suites.sh check
+
+test: ## everything that this machine can run; what CI runs
+	@packaging/prerequisites.sh
+	@tests/suites.sh all
+
+bench: ## measure, print a table and write target/bench/report.json
+	@packaging/prerequisites.sh
+	cargo build --release --workspace --bins
+	target/release/alyx-bench

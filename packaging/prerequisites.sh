@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Installs what building and running Alyx needs and this machine lacks: a C compiler and the three
+# runtimes, through the system's package manager. Does nothing, and needs nothing, if all is there.
+set -euo pipefail
+
+say() { printf '%s\n' "$*" >&2; }
+
+# True if the program named first is there and at least at the version given.
+at_least() {
+    local program=$1 wanted=$2 found
+    command -v "$program" >/dev/null || return 1
+    case $program in
+        node) found=$(node --version 2>/dev/null | tr -d v) ;;
+        python3) found=$(python3 -I -S -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) ;;
+        go) found=$(cd / && go env GOVERSION 2>/dev/null | sed 's/^go//') ;;
+        *) return 0 ;;
+    esac
+    [[ -n $found && $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1) == "$wanted" ]]
+}
+
+if ! command -v cargo >/dev/null; then
+    say 'error: cargo is not on PATH'
+    say ''
+    say 'hint: install Rust as https://rustup.rs says, then run this again'
+    exit 1
+fi
+
+missing=()
+at_least cc 0 || missing+=(gcc)
+at_least node 18 || missing+=(node)
+at_least python3 3.9 || missing+=(python)
+at_least go 1.19 || missing+=(go)
+[[ ${#missing[@]} -eq 0 ]] && exit 0
+
+declare -A packages
+if command -v apt-get >/dev/null; then
+    packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go)
+    install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
+elif command -v dnf >/dev/null; then
+    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang)
+    install() { dnf install -y "$@"; }
+else
+    say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"
+    say ''
+    say 'hint: install a C compiler, Node 18, Python 3.9 and Go 1.19 or newer, then run this again'
+    exit 1
+fi
+
+names=()
+for part in "${missing[@]}"; do
+    read -ra words <<<"${packages[$part]}"
+    names+=("${words[@]}")
+done
+say "installing ${names[*]}"
+if [[ $(id -u) -eq 0 ]]; then
+    install "${names[@]}" >&2
+elif command -v sudo >/dev/null; then
+    sudo bash -c "$(declare -f install); install \"\$@\"" install "${names[@]}" >&2
+else
+    say "error: missing: ${names[*]}, and installing them needs root"
+    say ''
+    say "hint: run as root, or install them and run this again"
+    exit 1
+fi

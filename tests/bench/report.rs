@@ -1,0 +1,77 @@
+//! The table and `target/bench/report.json`.
+
+use std::time::Duration;
+use std::{fs, io};
+
+use alyx_tests::tree;
+use serde::Serialize;
+
+/// One measured number.
+#[derive(Debug, Serialize)]
+struct Figure {
+    figure: String,
+    value: f64,
+    unit: &'static str,
+    /// What it should reach, where there is such a number.
+    bar: Option<f64>,
+    /// What it is to be compared with, measured in the same run.
+    reference: Option<f64>,
+}
+
+/// Whether more or less is better, with the number to reach.
+#[derive(Clone, Copy, Debug)]
+pub enum Bar {
+    AtMost(f64),
+    AtLeast(f64),
+    None,
+}
+
+#[derive(Debug, Default)]
+pub struct Report {
+    figures: Vec<Figure>,
+    lines: Vec<[String; 5]>,
+}
+
+impl Report {
+    pub fn add(&mut self, figure: &str, value: f64, unit: &'static str, bar: Bar, reference: Option<f64>) {
+        let (text, number, reached) = match bar {
+            Bar::AtMost(most) => (format!("≤ {most:.1}"), Some(most), value <= most),
+            Bar::AtLeast(least) => (format!("≥ {least:.0}"), Some(least), value >= least),
+            Bar::None => (String::new(), None, true),
+        };
+        let verdict = if reached { "" } else { "not reached" };
+        eprintln!("{figure}: {value:.2} {unit}");
+        self.lines.push([
+            figure.to_owned(),
+            format!("{value:.2} {unit}"),
+            text,
+            reference.map(|value| format!("{value:.2}")).unwrap_or_default(),
+            verdict.to_owned(),
+        ]);
+        self.figures.push(Figure { figure: figure.to_owned(), value, unit, bar: number, reference });
+    }
+
+    pub fn finish(self) -> io::Result<()> {
+        let mut lines = vec![["figure", "value", "bar", "reference", ""].map(str::to_owned)];
+        lines.extend(self.lines);
+        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let widths = [0, 1, 2, 3, 4].map(width);
+        for line in &lines {
+            let cells: Vec<String> =
+                line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            println!("{}", cells.join("  ").trim_end());
+        }
+        let folder = tree::root().join("target/bench");
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)
+    }
+}
+
+/// The value below which this part of all values lies. Unit: milliseconds.
+pub fn percentile(times: &mut [Duration], part: f64) -> f64 {
+    times.sort_unstable();
+    let last = times.len().saturating_sub(1);
+    // The index is at most `last`, which fits.
+    let index = (part * last as f64).round() as usize;
+    times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
+}

@@ -1,0 +1,175 @@
+//! The documentation does what it says.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use alyx_tests::{Project, TestServer, tree};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// A line that a reader types, and what the document shows below it.
+#[derive(Debug)]
+struct Step {
+    command: String,
+    shown: Vec<String>,
+}
+
+/// Code blocks of a language: the text of each.
+fn blocks(text: &str, language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<(bool, Vec<&str>)> = None;
+    for line in text.lines() {
+        match (&mut open, line.trim_start().strip_prefix("```")) {
+            (None, Some(name)) => open = Some((name.trim() == language, Vec::new())),
+            (Some((wanted, lines)), Some(_)) => {
+                if *wanted {
+                    found.push(lines.join("\n"));
+                }
+                open = None;
+            }
+            (Some((_, lines)), None) => lines.push(line),
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+fn steps(block: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in block.lines() {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => steps.push(Step { command: command.to_owned(), shown: Vec::new() }),
+            (None, Some(step)) => step.shown.push(line.to_owned()),
+            (None, None) => {}
+        }
+    }
+    steps
+}
+
+/// Types the steps into one shell and checks that each succeeds and prints what is shown.
+async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) {
+    let mut script = String::new();
+    for step in steps {
+        let command = server.map_or(step.command.clone(), |server| {
+            step.command.replace("http://127.0.0.1:8090", server.url())
+        });
+        script.push_str(&format!("{command}\nprintf '\\n<<<%s>>>\\n' $?\n"));
+    }
+    let programs = tree::program("alyx").parent().expect("a program lies in a folder").to_owned();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut shell = Command::new("bash");
+    shell.current_dir(folder).env("PATH", path).env_remove("ALYX_URL");
+    match server {
+        Some(server) => shell.env("ALYX_SOCKET", server.admin_socket()),
+        None => shell.env_remove("ALYX_SOCKET"),
+    };
+    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start bash");
+    let mut stdin = shell.stdin.take().expect("a pipe");
+    stdin.write_all(script.as_bytes()).await.expect("type the commands");
+    drop(stdin);
+    let output = shell.wait_with_output().await.expect("wait for bash");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut rest = text.as_str();
+    for step in steps {
+        let (said, after) =
+            rest.split_once("\n<<<").unwrap_or_else(|| panic!("{step:?} did not end: {text}"));
+        let (code, after) = after.split_once(">>>\n").expect("the code is closed");
+        assert_eq!(code, "0", "{}: {said}", step.command);
+        for line in &step.shown {
+            let same =
+                |said: &str| match (serde_json::from_str::<Value>(said), serde_json::from_str::<Value>(line))
+                {
+                    (Ok(said), Ok(shown)) => said == shown,
+                    _ => said.trim() == line.trim(),
+                };
+            assert!(said.lines().any(same), "{}: expected {line}, got {said}", step.command);
+        }
+        rest = after;
+    }
+}
+
+#[tokio::test]
+async fn getting_started() {
+    let text = fs::read_to_string(tree::root().join("docs/getting-started.md")).unwrap();
+    let (before, after) = text.split_once("```sh\nalyx dev\n```").expect("the page starts the service");
+    let steps_of =
+        |text: &str| blocks(text, "console").iter().flat_map(|block| steps(block)).collect::<Vec<_>>();
+    let project = Project::new();
+    fs::remove_dir(project.folder()).unwrap();
+    follow(&steps_of(before), project.root(), None).await;
+    fs::rename(project.root().join("notes"), project.folder()).unwrap();
+    let server = TestServer::start(project).await;
+    follow(&steps_of(after), &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+fn documents() -> Vec<(String, String)> {
+    tree::files(".")
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "md"))
+        .map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap()))
+        .collect()
+}
+
+#[tokio::test]
+async fn m44_documented_commands_and_flags_exist() {
+    let programs = tree::program("alyx").parent().expect("a program lies in a folder").to_owned();
+    let mut wrong = Vec::new();
+    let mut tried = 0;
+    for (path, text) in documents() {
+        let blocks = ["console", "sh"].map(|language| blocks(&text, language)).concat();
+        for line in blocks.iter().flat_map(|block| block.lines()) {
+            let line = line.trim_start_matches("$ ").trim();
+            let ours =
+                ["alyx ", "alyxd ", "alyx-supervisor "].iter().any(|program| line.starts_with(program));
+            if !ours || line.contains(['|', '>', ';', '&']) {
+                continue;
+            }
+            tried += 1;
+            let script = format!("PATH={}:$PATH; {line} --help", programs.display());
+            let output = Command::new("bash").args(["-c", &script]).output().await.expect("run bash");
+            if !output.status.success() {
+                wrong.push(format!("{path}: {line}: {}", String::from_utf8_lossy(&output.stderr)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(tried >= 5, "only {tried} commands are documented");
+}
+
+#[tokio::test]
+async fn m44_documented_endpoints_exist() {
+    let mut known: Vec<Vec<String>> = Vec::new();
+    for example in ["basic", "blog"] {
+        let server = TestServer::start(Project::example(example)).await;
+        let openapi = server.anon().get_path("/api/openapi.json").await.expect_ok();
+        let paths = openapi["paths"].as_object().expect("paths").keys();
+        known.extend(paths.map(|path| path.split('/').map(str::to_owned).collect()));
+        server.stop().await;
+    }
+    let mut wrong = Vec::new();
+    for (path, text) in documents() {
+        let code = ["console", "sh", "http"].map(|language| blocks(&text, language)).concat().join("\n");
+        for (at, _) in code.match_indices("/api/") {
+            let endpoint: String = code[at..]
+                .chars()
+                .take_while(|letter| letter.is_ascii_alphanumeric() || "/-_.${}".contains(*letter))
+                .collect();
+            let segments: Vec<&str> = endpoint.trim_end_matches(['.', '/']).split('/').collect();
+            let matches = |template: &&Vec<String>| {
+                template.len() == segments.len()
+                    && template
+                        .iter()
+                        .zip(&segments)
+                        .all(|(part, segment)| part.starts_with('{') || part == segment)
+            };
+            // The call of an unknown function is shown on purpose.
+            if !known.iter().any(|template| matches(&template)) && endpoint != "/api/functions/nothing" {
+                wrong.push(format!("{path}: {endpoint}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "documented, but not in the OpenAPI document: {wrong:#?}");
+}
