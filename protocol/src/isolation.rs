@@ -1,5 +1,7 @@
 //! The layers of the sandbox by name, and what became of each on this host.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// One layer of a worker's confinement, in the order in which they are set up.
@@ -36,6 +38,13 @@ pub enum Layer {
     Seccomp,
 }
 
+/// The name as it stands in reports: `cgroup_memory`.
+impl fmt::Display for Layer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
+}
+
 /// What became of a layer on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +55,13 @@ pub enum LayerState {
     Replaced,
     /// Not available here and nothing stands in for it.
     Missing,
+}
+
+/// The word as it stands in reports.
+impl fmt::Display for LayerState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(formatter)
+    }
 }
 
 /// One line of `alyx doctor`.
