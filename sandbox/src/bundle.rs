@@ -9,14 +9,14 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use alyx_protocol::ids::Digest;
+use nix::dir::Dir;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 
 use crate::limits::{BUNDLE_DEPTH_MAX, BUNDLE_ENTRIES_MAX};
-use crate::sys::dir::Stream;
 
 /// Checked bundles that are remembered.
 const REMEMBERED_MAX: usize = 4_096;
@@ -103,14 +103,18 @@ impl Walk {
             return Err(rejected(path, "is too deep"));
         }
         let copy = directory.try_clone().map_err(|error| failed(path, error))?;
-        let mut stream = Stream::new(copy).map_err(|error| failed(path, error))?;
-        while let Some(name) = stream.next_name().map_err(|error| failed(path, error))? {
+        for entry in Dir::from_fd(copy).map_err(|error| failed(path, error))? {
+            let entry = entry.map_err(|error| failed(path, error))?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
             self.entries += 1;
             if self.entries > BUNDLE_ENTRIES_MAX {
                 return Err(rejected(path, "is one entry too many"));
             }
-            let entry = path.join(PathBuf::from(name.to_string_lossy().into_owned()));
-            self.entry(&directory, &name, &entry, depth)?;
+            let path = path.join(&*name.to_string_lossy());
+            self.entry(&directory, name, &path, depth)?;
         }
         Ok(())
     }

@@ -57,9 +57,9 @@ pub struct LeafUsage {
 /// A cgroup could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CgroupError {
-    #[error("find a cgroup v2 hierarchy of our own")]
+    #[error("no cgroup v2 hierarchy of our own")]
     NoHierarchy,
-    #[error("find the {0} controller in {1}")]
+    #[error("no {0} controller in {1}")]
     MissingController(&'static str, PathBuf),
     #[error("use {path}")]
     File {

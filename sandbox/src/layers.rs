@@ -20,7 +20,7 @@ pub struct Facts {
     pub trial: Result<(), String>,
 }
 
-/// Landlock ABI from which every right that the rules use is there: files, TCP, scopes.
+/// Landlock ABI from which it also knows TCP and scopes; before, the namespaces alone hold those.
 const LANDLOCK_ABI_FULL: i32 = 6;
 
 /// One report per layer, in set-up order.
@@ -94,11 +94,11 @@ fn cgroups(found: &Result<(), String>) -> [LayerReport; 3] {
             line(
                 memory,
                 LayerState::Replaced,
-                &format!("RLIMIT_DATA per process and sampling every 50 ms instead: {problem}"),
+                &format!("{problem}; RLIMIT_DATA per process and sampling every 50 ms instead"),
                 hint,
             ),
-            line(pids, LayerState::Replaced, &format!("RLIMIT_NPROC per worker instead: {problem}"), hint),
-            line(cpu, LayerState::Missing, &format!("workers compete as equals: {problem}"), hint),
+            line(pids, LayerState::Replaced, &format!("{problem}; RLIMIT_NPROC per worker instead"), hint),
+            line(cpu, LayerState::Missing, &format!("{problem}; workers compete as equals"), hint),
         ],
     }
 }
@@ -107,11 +107,11 @@ fn landlock(abi: i32) -> LayerReport {
     let (state, detail) = match abi {
         0 => (LayerState::Missing, "the kernel has no Landlock".to_owned()),
         abi if abi < LANDLOCK_ABI_FULL => {
-            (LayerState::Replaced, format!("ABI {abi}: files only in part, or no TCP rules or scopes"))
+            (LayerState::Active, format!("ABI {abi}: files; the rest of it needs Linux 6.12"))
         }
         abi => (LayerState::Active, format!("ABI {abi}: files, TCP, abstract sockets, signals")),
     };
-    let hint = (state != LayerState::Active).then_some("use a kernel of at least 6.12 with landlock in lsm=");
+    let hint = (state != LayerState::Active).then_some("use a kernel of at least 5.13 with landlock in lsm=");
     line(Layer::Landlock, state, &detail, hint)
 }
 
@@ -147,7 +147,7 @@ mod tests {
         check(facts(), &[]);
         check(Facts { ids: IdPlan::Own, ..facts() }, &[Layer::IdRange]);
         check(Facts { landlock_abi: 0, ..facts() }, &[Layer::Landlock]);
-        check(Facts { landlock_abi: 5, ..facts() }, &[Layer::Landlock]);
+        check(Facts { landlock_abi: 5, ..facts() }, &[]);
         check(
             Facts { cgroups: Err("x".into()), ..facts() },
             &[Layer::CgroupMemory, Layer::CgroupPids, Layer::CgroupCpu],

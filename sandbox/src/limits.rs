@@ -32,6 +32,9 @@ pub const SPAWNS_PER_SECOND: u32 = 50;
 /// Time running workers get after the daemon's link went away.
 pub const DAEMON_GONE_GRACE: Duration = Duration::from_secs(2);
 
+/// Time for which requests are answered before the other events have their turn.
+pub const LINK_TURN: Duration = Duration::from_millis(5);
+
 /// Packets waiting for a daemon that does not read; one more ends the link.
 pub const SEND_QUEUE_MAX: usize = 4_096;
 

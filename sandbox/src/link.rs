@@ -56,8 +56,13 @@ impl Link {
         !self.queue.is_empty()
     }
 
-    /// The next request; `None` where none is waiting.
+    /// The next request; `None` where none is waiting. A daemon that does not read its answers is not
+    /// listened to, so it cannot make them pile up.
     pub fn receive(&mut self) -> Result<Option<ToSupervisor>, LinkError> {
+        self.flush()?;
+        if self.has_queue() {
+            return Ok(None);
+        }
         let packet =
             match packet::receive(self.socket.as_fd(), CONTROL_PACKET_MAX_BYTES, Descriptors::Forbidden) {
                 Ok(packet) => packet,
@@ -91,7 +96,7 @@ impl Link {
     }
 
     /// Sends what waits, as far as the daemon reads.
-    pub fn flush(&mut self) -> Result<(), LinkError> {
+    fn flush(&mut self) -> Result<(), LinkError> {
         while let Some((bytes, fds)) = self.queue.front() {
             let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
             match packet::send(self.socket.as_fd(), bytes, &fds) {

@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recv, recvmsg, sendmsg};
 
 use crate::sys::fd::adopt_received;
 
@@ -43,7 +43,9 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
 
 /// Receives one packet of at most `max` bytes.
 pub fn receive(socket: BorrowedFd<'_>, max: usize, descriptors: Descriptors) -> io::Result<Packet> {
-    let mut buffer = vec![0; max];
+    // As long as the packet: of `max` bytes, clearing would cost more than everything else.
+    let length = recv(socket.as_raw_fd(), &mut [], MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC)?;
+    let mut buffer = vec![0; length.min(max)];
     let mut iov = [IoSliceMut::new(&mut buffer)];
     let mut space = nix::cmsg_space!([RawFd; DESCRIPTORS_MAX]);
     let control = (descriptors == Descriptors::Accepted).then_some(space.as_mut_slice());
@@ -56,12 +58,9 @@ pub fn receive(socket: BorrowedFd<'_>, max: usize, descriptors: Descriptors) -> 
             }
         }
     }
-    let cut = message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC);
-    let length = message.bytes;
-    if cut {
+    if message.flags.intersects(MsgFlags::MSG_TRUNC | MsgFlags::MSG_CTRUNC) {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "packet or descriptors over the bound"));
     }
-    buffer.truncate(length);
     Ok(Packet { bytes: buffer, fds })
 }
 

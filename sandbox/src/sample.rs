@@ -2,8 +2,9 @@
 //!
 //! It starts at the init and follows `children` of every thread, so a process that was orphaned or
 //! started by another thread is found too: orphans belong to the init. Memory is what cannot be shared
-//! with a file: anonymous and shared-memory pages. Pages that two processes share after a fork count
-//! twice. What a process hides by dying between two looks is not seen.
+//! with a file: anonymous and shared-memory pages, what of them is swapped out, and the tables that map
+//! them. Pages that two processes share after a fork count twice. What a process hides by dying between
+//! two looks is not seen, nor what it makes the kernel hold, such as full sockets.
 
 use std::fs;
 use std::io;
@@ -58,7 +59,8 @@ fn memory_bytes(status: &str) -> u64 {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
     };
-    (field("RssAnon:").unwrap_or(0) + field("RssShmem:").unwrap_or(0)) * 1024
+    let counted = ["RssAnon:", "RssShmem:", "VmSwap:", "VmPTE:"];
+    counted.into_iter().filter_map(field).sum::<u64>() * 1024
 }
 
 /// User and system time, with that of children waited for, from `/proc/<pid>/stat`.
@@ -75,6 +77,7 @@ mod tests {
     #[test]
     fn numbers_are_found() {
         assert_eq!(memory_bytes("RssAnon:\t  100 kB\nRssFile:\t 7 kB\nRssShmem:\t 2 kB\n"), 102 * 1024);
+        assert_eq!(memory_bytes("VmPTE:\t 3 kB\nRssAnon:\t 1 kB\nVmSwap:\t 4 kB\n"), 8 * 1024);
         assert_eq!(memory_bytes(""), 0);
         assert_eq!(ticks("5 (a) 1 2) S 1 1 1 0 -1 4 1 2 3 4 10 20 30 40 20 0 1"), 100);
         assert_eq!(ticks("garbage"), 0);

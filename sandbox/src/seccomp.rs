@@ -51,7 +51,8 @@ mod tests {
         let check = |number: libc::c_long, expected: Verdict| {
             assert_eq!(python(&call(number, &[])), expected, "call {number}");
         };
-        for allowed in [libc::SYS_read, libc::SYS_openat, libc::SYS_mmap, libc::SYS_futex, libc::SYS_execve] {
+        for allowed in [libc::SYS_read, libc::SYS_openat, libc::SYS_munmap, libc::SYS_futex, libc::SYS_execve]
+        {
             check(allowed, Verdict::Allow);
         }
         for refused in [
@@ -112,6 +113,12 @@ mod tests {
         {
             check(libc::SYS_clone, &[17 | namespace], Verdict::Errno(EPERM));
             check(libc::SYS_clone, &[17 | namespace | HIGH], Verdict::Errno(EPERM));
+        }
+        for flags in [0x01, 0x02, 0x03, 0x22, 0x4022, 0x2_0022, 0x10_0022, 0x12, 0x8802] {
+            check(libc::SYS_mmap, &[0, 4096, 3, flags | HIGH], Verdict::Allow);
+        }
+        for flags in [0, 0x08, 0x20, 0x21, 0x23, 0x4021, 0x28, 0x4_0022, 0x4_0001] {
+            check(libc::SYS_mmap, &[0, 4096, 3, flags | HIGH], Verdict::Errno(EPERM));
         }
         check(libc::SYS_ioctl, &[0, 0x5401], Verdict::Allow);
         check(libc::SYS_ioctl, &[0, 0x5412], Verdict::Errno(ENOTTY));

@@ -5,6 +5,7 @@
 //! the daemon or from user code. When the supervisor goes, it goes, and every worker with it.
 
 mod children;
+mod network;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -129,6 +130,7 @@ fn prepare(link: &OwnedFd, plan: SpawnerPlan) -> Result<Ground, SpawnerError> {
 /// Obeys orders and reports ends until the supervisor is gone.
 fn serve(link: &OwnedFd, ground: &Ground) -> Result<(), SpawnerError> {
     let mut children = Children::default();
+    children.prepare();
     loop {
         let (ready, link_ready) = {
             let mut polled = vec![PollFd::new(link.as_fd(), PollFlags::POLLIN)];
@@ -151,6 +153,7 @@ fn serve(link: &OwnedFd, ground: &Ground) -> Result<(), SpawnerError> {
                 Some((Order::Spawn(order), fds)) => {
                     let (event, pidfd) = children.spawn(ground, order, fds);
                     send(link, &event, pidfd)?;
+                    children.prepare();
                 }
                 Some(_) => return Err(WireError::Unexpected.into()),
             }

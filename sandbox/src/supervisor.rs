@@ -22,7 +22,7 @@ use nix::sys::signalfd::SignalFd;
 use crate::bundle::Bundles;
 use crate::cgroup::{Cgroups, Leaf};
 use crate::config::Config;
-use crate::limits::{DAEMON_GONE_GRACE, SHUTDOWN_TIMEOUT};
+use crate::limits::{DAEMON_GONE_GRACE, LINK_TURN, SHUTDOWN_TIMEOUT};
 use crate::link::{Link, LinkError};
 use crate::listener::Listener;
 use crate::log;
@@ -142,8 +142,7 @@ impl Supervisor {
             PollFd::new(self.listener.fd(), PollFlags::POLLIN),
         ];
         if let Some(link) = &self.link {
-            let mut wanted = PollFlags::POLLIN;
-            wanted.set(PollFlags::POLLOUT, link.has_queue());
+            let wanted = if link.has_queue() { PollFlags::POLLOUT } else { PollFlags::POLLIN };
             polled.push(PollFd::new(link.fd(), wanted));
         }
         match poll(&mut polled, timeout) {
@@ -189,12 +188,11 @@ impl Supervisor {
     }
 
     fn on_link(&mut self) {
-        /// Requests answered before the other events have their turn.
-        const AT_ONCE: usize = 64;
-        for _ in 0..AT_ONCE {
+        // A look at a large bundle takes long; memory and leases wait for one of them, not for many.
+        let end = Instant::now() + LINK_TURN;
+        while Instant::now() < end {
             let Some(link) = &mut self.link else { return };
-            let request = link.flush().and_then(|()| link.receive());
-            let answer = match request {
+            let answer = match link.receive() {
                 Ok(Some(request)) => self.answer(request, Instant::now()),
                 Ok(None) => return,
                 Err(error) => return self.drop_link(&error),

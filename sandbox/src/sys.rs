@@ -3,7 +3,6 @@
 //! Every function here is a thin, safe wrapper around one call. It validates nothing about
 //! policy; callers decide what to do and this module only does it. It must never hold state.
 
-pub mod dir;
 pub mod fd;
 pub mod kernel;
 pub mod mount;

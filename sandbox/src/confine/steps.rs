@@ -6,8 +6,8 @@ use std::path::Path;
 
 use caps::CapSet;
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope as LandlockScope,
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetStatus, Scope as LandlockScope, path_beneath_rules,
 };
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -194,23 +194,10 @@ fn landlock_rules(confinement: &Confinement<'_>, abi: ABI) -> Result<RulesetCrea
         (&paths.write, write),
         (&paths.device, device),
     ] {
-        for path in list {
-            ruleset = allow(ruleset, path, access)?;
-        }
+        // A path of the plan that this root lacks needs no rule.
+        ruleset = ruleset.add_rules(path_beneath_rules(list, access))?;
     }
     Ok(ruleset)
-}
-
-/// Adds a rule for a path that is there; a path of the plan that this root lacks needs none.
-fn allow(
-    ruleset: RulesetCreated,
-    path: &Path,
-    access: BitFlags<AccessFs>,
-) -> Result<RulesetCreated, landlock::RulesetError> {
-    let Ok(opened) = PathFd::new(path) else { return Ok(ruleset) };
-    // A rule on a file must not name rights of directories.
-    let access = if path.is_dir() { access } else { access & AccessFs::from_file(ABI::V7) };
-    ruleset.add_rule(PathBeneath::new(opened, access))
 }
 
 pub fn start_session(_: &Confinement<'_>) -> io::Result<()> {

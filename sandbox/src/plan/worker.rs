@@ -137,7 +137,7 @@ fn path_rights(runtime: &RuntimeConfig, bundle: Code) -> PathRights {
         run: runtime.binds.clone(),
         read: paths(&["/etc", "/alyx/shim", "/usr/share/zoneinfo", "/proc", "/dev/random", "/dev/urandom"]),
         write: paths(&["/tmp", "/dev/shm"]),
-        device: paths(&["/dev/null", "/dev/zero", "/dev/full"]),
+        device: paths(&["/dev/null", "/dev/full"]),
     };
     if !runtime.is_bundled() {
         rights.run.push(runtime.executable.clone());

@@ -103,6 +103,11 @@ const PRCTL: &[Check] = &[Check {
 /// The standard personality and the question which one is set.
 const PERSONALITY: &[Check] = &[Check { argument: 0, mask: ALL, values: &[0, 0xffff_ffff] }];
 
+/// Private anonymous memory and files. Not shared anonymous memory (0x01 or 0x03 with 0x20), which stays
+/// when no process maps its pages any more, so that nobody who looks at processes sees it; not huge pages
+/// of the machine's reserve (0x4_0000).
+const MMAP: &[Check] = &[Check { argument: 3, mask: 0x4_002f, values: &[0x01, 0x02, 0x03, 0x22] }];
+
 /// Only of the caller: another process of the same user could be the init.
 const PRLIMIT: &[Check] = &[Check { argument: 0, mask: ALL, values: &[0] }];
 
@@ -154,8 +159,8 @@ pub const SHARED: &[Group] = &[
     allow(
         "own memory; writable and executable at once is what a JIT needs",
         &[
-            libc::SYS_mmap, libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_madvise,
-            libc::SYS_brk, libc::SYS_mincore, libc::SYS_msync, libc::SYS_mlock, libc::SYS_mlock2,
+            libc::SYS_munmap, libc::SYS_mprotect, libc::SYS_mremap, libc::SYS_madvise, libc::SYS_brk,
+            libc::SYS_mincore, libc::SYS_msync, libc::SYS_mlock, libc::SYS_mlock2,
             libc::SYS_munlock, libc::SYS_membarrier, SYS_MSEAL,
         ],
     ),
@@ -214,6 +219,7 @@ pub const SHARED: &[Group] = &[
         "random bytes and facts about the machine that every runtime asks for",
         &[libc::SYS_getrandom, libc::SYS_uname, libc::SYS_sysinfo],
     ),
+    only_if(MMAP, libc::EPERM, "memory that is counted where it is used", &[libc::SYS_mmap]),
     only_if(CLONE, libc::EPERM, "threads and processes, but no namespaces", &[libc::SYS_clone]),
     only_if(
         SOCKET,

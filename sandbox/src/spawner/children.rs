@@ -12,6 +12,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::{Pid, pipe2};
 
 use super::Ground;
+use super::network::Network;
 use super::wire::{End, Event, Reached, SpawnOrder};
 use crate::confine::{Confinement, RUNNING_MARK, StepFailure};
 use crate::init::{self, InitPipes, RuntimeEnd};
@@ -19,11 +20,10 @@ use crate::plan::{IdPlan, WorkerPlan};
 use crate::sys::fd;
 use crate::sys::process::{self, CLONE_CLEAR_SIGHAND, Cloned, Ended};
 
-/// Every namespace a worker has of its own.
+/// Every namespace a worker has of its own, but for the network's: it is born into that.
 const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWUSER
     .union(CloneFlags::CLONE_NEWPID)
     .union(CloneFlags::CLONE_NEWNS)
-    .union(CloneFlags::CLONE_NEWNET)
     .union(CloneFlags::CLONE_NEWIPC)
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
@@ -37,9 +37,12 @@ const FIRST_OWN: i32 = 4;
 /// An event for the supervisor, perhaps with a descriptor.
 pub type Report = (Event, Option<OwnedFd>);
 
-/// All children by worker.
+/// All children by worker, and the network of the next.
 #[derive(Debug, Default)]
-pub struct Children(BTreeMap<WorkerId, Child>);
+pub struct Children {
+    living: BTreeMap<WorkerId, Child>,
+    network: Network,
+}
 
 #[derive(Debug)]
 struct Child {
@@ -73,7 +76,7 @@ impl Pipes {
 impl Children {
     /// Adds what to wait for.
     pub fn add_polled<'a>(&'a self, polled: &mut Vec<PollFd<'a>>) {
-        for child in self.0.values() {
+        for child in self.living.values() {
             polled.push(PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN));
             if let Some(failure) = &child.failure {
                 polled.push(PollFd::new(failure.as_fd(), PollFlags::POLLIN));
@@ -84,9 +87,10 @@ impl Children {
     /// Clones a worker. What is wrong before the clone is answered at once.
     pub fn spawn(&mut self, ground: &Ground, order: SpawnOrder, fds: Vec<OwnedFd>) -> Report {
         let worker = order.worker;
-        match start(ground, order, fds) {
+        let given = self.network.give().map_err(failed("making a network namespace"));
+        match given.and_then(|()| start(ground, order, fds)) {
             Ok((pid, child, pidfd)) => {
-                self.0.insert(worker, child);
+                self.living.insert(worker, child);
                 (Event::Cloned { worker, pid: pid.as_raw() }, Some(pidfd))
             }
             Err(Failed { what, error }) => {
@@ -96,10 +100,15 @@ impl Children {
         }
     }
 
+    /// Gets ready for the next worker.
+    pub fn prepare(&mut self) {
+        self.network.prepare();
+    }
+
     /// Reports every child that has come further.
     pub fn collect(&mut self) -> Vec<Report> {
         let mut reports = Vec::new();
-        self.0.retain(|worker, child| {
+        self.living.retain(|worker, child| {
             if let Some(event) = child.check_start(*worker) {
                 reports.push((event, None));
             }

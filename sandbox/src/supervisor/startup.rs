@@ -269,9 +269,8 @@ fn run_as(config: &Config) -> Result<RunAs, StartError> {
 
 fn log_layers(prepared: &Prepared, mode: IsolationMode) {
     for report in prepared.layers.iter().filter(|report| report.state != LayerState::Active) {
-        let state = if report.state == LayerState::Missing { "missing" } else { "replaced" };
         let hint = report.hint.as_deref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-        let text = format!("layer {:?} is {state}: {}{hint}", report.layer, report.detail);
+        let text = format!("layer {} is {}: {}{hint}", report.layer, report.state, report.detail);
         match mode {
             IsolationMode::Strict => log::error(&text),
             IsolationMode::Available => log::warning(&text),

@@ -33,7 +33,7 @@ fn a_worker_has_nothing_but_what_it_was_given() {
         check("hostname", json!("worker"));
         check("proc", json!([]));
         check("etc", json!(["group", "hosts", "nsswitch.conf", "passwd"]));
-        check("dev", json!(["full", "null", "random", "shm", "urandom", "zero"]));
+        check("dev", json!(["full", "null", "random", "shm", "urandom"]));
         check(
             "environment",
             json!({

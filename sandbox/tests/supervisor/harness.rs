@@ -3,7 +3,7 @@
 //! Each test has its own block of host ids, so what is left of its workers can be found in `/proc`.
 
 use std::fs;
-use std::io::{BufRead, BufReader, IoSliceMut, Read};
+use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use alyx_protocol::ids::{Digest, WorkerId};
 use alyx_protocol::limits::{CONTROL_PACKET_MAX_BYTES, CONTROL_PROTOCOL};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
-    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect, recvmsg, send,
-    socket, sockopt,
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, UnixAddr, connect,
+    recvmsg, send, sendmsg, socket, sockopt,
 };
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -200,6 +200,26 @@ impl Supervisor {
         status.expect("just seen")
     }
 
+    /// Resident memory and open descriptors of the supervisor itself.
+    pub fn footprint(&self) -> (u64, usize) {
+        let proc = PathBuf::from(format!("/proc/{}", self.process.id()));
+        let status = fs::read_to_string(proc.join("status")).expect("it is alive");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        (kib * 1024, fs::read_dir(proc.join("fd")).expect("it is alive").count())
+    }
+
+    /// How many descriptors the supervisor may have from now on.
+    pub fn limit_descriptors(&self, count: usize) {
+        let id = self.first_id;
+        // As the supervisor's own user, who may do that without a capability; the soft limit only.
+        let set = Command::new("setpriv")
+            .args([&format!("--reuid={id}"), &format!("--regid={id}"), "--clear-groups", "prlimit"])
+            .args(["--pid", &self.process.id().to_string(), &format!("--nofile={count}:")])
+            .status();
+        assert!(set.expect("setpriv and prlimit are installed").success());
+    }
+
     /// Host processes that run under an id of this supervisor's block.
     pub fn processes(&self) -> Vec<i32> {
         let block = self.first_id..self.first_id + 0x8_0000;
@@ -367,6 +387,25 @@ impl Daemon {
 
     pub fn send_bytes(&mut self, bytes: &[u8]) {
         send(self.socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL).expect("the link is open");
+    }
+
+    /// Sends bytes with copies of a descriptor attached.
+    pub fn send_with_descriptors(&mut self, bytes: &[u8], count: usize) {
+        let fds = vec![self.socket.as_raw_fd(); count];
+        let rights = [ControlMessage::ScmRights(&fds)];
+        let iov = [IoSlice::new(bytes)];
+        sendmsg::<()>(self.socket.as_raw_fd(), &iov, &rights, MsgFlags::MSG_NOSIGNAL, None)
+            .expect("the link is open");
+    }
+
+    /// Sends bytes if the supervisor has room for them now.
+    pub fn send_if_room(&mut self, bytes: &[u8]) -> bool {
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        match send(self.socket.as_raw_fd(), bytes, flags) {
+            Ok(_) => true,
+            Err(nix::Error::EAGAIN) => false,
+            Err(error) => panic!("the link is closed: {error}"),
+        }
     }
 
     pub fn try_receive(&mut self) -> Option<(FromSupervisor, Vec<RawFd>)> {

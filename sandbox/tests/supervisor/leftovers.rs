@@ -44,6 +44,25 @@ fn nothing_outlives_the_supervisor() {
 }
 
 #[test]
+fn a_killed_spawner_takes_its_workers_and_the_supervisor_along() {
+    if !is_root() {
+        return;
+    }
+    let mut supervisor = Supervisor::start(CLINGING);
+    let mut daemon = supervisor.connect();
+    let worker = daemon.spawn();
+    worker.wait_line("up");
+    let is_spawner = |pid: &i32| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with("alyx-spawner"))
+    };
+    let spawner = supervisor.processes().into_iter().find(is_spawner).expect("there is a spawner");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(spawner), Signal::SIGKILL).unwrap();
+    // Whoever started it starts it again; going on without a spawner would only refuse everything.
+    assert_eq!(supervisor.wait().code(), Some(1));
+    supervisor.expect_nothing_left();
+}
+
+#[test]
 fn many_workers_leave_nothing_behind() {
     if !is_root() {
         return;

@@ -4,6 +4,8 @@
 
 mod confinement;
 mod ends;
+mod floods;
 mod harness;
 mod leftovers;
 mod refusals;
+mod scarcity;

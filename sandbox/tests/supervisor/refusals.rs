@@ -115,9 +115,9 @@ fn strict_mode_names_every_layer_that_is_not_there() {
         say("SKIPPED: this host may have every layer");
         return;
     }
-    supervisor.wait_log("layer CgroupMemory is replaced");
-    supervisor.wait_log("layer CgroupPids is replaced");
-    supervisor.wait_log("layer CgroupCpu is missing");
+    supervisor.wait_log("layer cgroup_memory is replaced");
+    supervisor.wait_log("layer cgroup_pids is replaced");
+    supervisor.wait_log("layer cgroup_cpu is missing");
     assert_eq!(supervisor.wait().code(), Some(1));
     supervisor.expect_nothing_left();
 }
