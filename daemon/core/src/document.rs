@@ -10,6 +10,7 @@ mod timestamp;
 mod write;
 
 pub use id::new_id;
+pub use json::check_json;
 pub use parse::{parse_create, parse_update};
 pub use timestamp::{canonical_timestamp, is_date};
 pub use write::{write_json, write_value};

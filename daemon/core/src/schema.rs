@@ -65,7 +65,8 @@ fn read<T>(
     let tree = match yaml::parse(text) {
         Ok(tree) => tree,
         Err(problem) => {
-            reader.report(problem.position, "", problem.message, "");
+            let hint = yaml::hint(&problem.message);
+            reader.report(problem.position, "", problem.message, hint);
             return reader.finish(None);
         }
     };

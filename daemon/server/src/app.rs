@@ -13,6 +13,7 @@ use crate::catalog::CatalogHandle;
 use crate::config::{Config, Mode};
 use crate::documents::Documents;
 use crate::functions::Functions;
+use crate::http::Bodies;
 use crate::openapi::OpenApi;
 
 /// Handle on the parts of a running daemon.
@@ -26,6 +27,8 @@ pub struct Parts {
     pub store: Store,
     pub catalog: CatalogHandle,
     pub auth: Auth,
+    /// Memory for request bodies.
+    pub bodies: Bodies,
     pub documents: Documents,
     pub functions: Functions,
     pub openapi: OpenApi,

@@ -60,7 +60,7 @@ impl Auth {
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
         let ended = Ended::load(&store, settings.access_ttl).await?;
-        let passwords = Passwords::start()?;
+        let passwords = Passwords::new();
         let (sign_in, register) = (Throttle::default(), Throttle::default());
         Ok(Self(Arc::new(Parts {
             settings,
@@ -88,7 +88,8 @@ impl Auth {
         if parts.ended.contains(&claims.sid) {
             return Err(invalid_token());
         }
-        let facts = parts.users.facts(&parts.store, &claims.sub).await?.ok_or_else(invalid_token)?;
+        let facts =
+            parts.users.facts(&parts.store, &claims.sub, &claims.sid).await?.ok_or_else(invalid_token)?;
         if facts.disabled {
             return Err(invalid_token());
         }
@@ -116,8 +117,9 @@ impl Auth {
         let (parts, now) = (&self.0, Instant::now());
         let per_minute = parts.settings.login_per_minute;
         let at_address = parts.sign_in.take(address, "", per_minute.saturating_mul(ADDRESS_FACTOR), now);
-        let at_account = parts.sign_in.take(address, account, per_minute, now);
-        at_address.and(at_account).map_err(|wait| too_many(wait.as_secs() + 1))
+        // An address that tries too much makes no further buckets.
+        let taken = at_address.and_then(|()| parts.sign_in.take(address, account, per_minute, now));
+        taken.map_err(|wait| too_many(wait.as_secs() + 1))
     }
 
     fn throttle_register(&self, address: Option<IpAddr>) -> Result<(), ApiError> {

@@ -177,4 +177,5 @@ fn print_plan(changes: &[Change]) {
         };
         print::words(&format!("  {class}: {}", change.description));
     }
+    print::words("  hint: take these changes back, or start with another, empty data directory");
 }

@@ -1,5 +1,6 @@
 //! Flags and subcommands. Exit codes: 0 ok, 1 failed, 2 wrong usage.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +37,18 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Run a compiler within bounds; how the daemon builds functions.
+    #[command(hide = true)]
+    Build(Build),
+}
+
+#[derive(Debug, Args)]
+struct Build {
+    /// Program to become.
+    program: OsString,
+    /// Its arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -88,6 +101,10 @@ pub fn run() -> ExitCode {
             }
         }
         Command::CheckSchema { file, json } => check::schema(&file, json),
+        Command::Build(Build { program, arguments }) => match process::build(program, arguments) {
+            Ok(never) => match never {},
+            Err(error) => failed(&error),
+        },
     }
 }
 

@@ -1,7 +1,6 @@
 //! Time, randomness and ids at the edge. Everything below gets them as values.
 
 use alyx_core::document::{IdKind, new_id};
-use aws_lc_rs::rand;
 use jiff::Timestamp;
 
 /// The current time in the stored form of a timestamp: RFC 3339, UTC, six digits.
@@ -19,10 +18,11 @@ pub fn now_seconds() -> u64 {
     u64::try_from(Timestamp::now().as_second()).unwrap_or(0)
 }
 
-/// Bytes nobody can guess.
+/// Bytes nobody can guess, from the kernel: a generator of our own would first gather entropy for longer
+/// than the whole start takes.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    rand::fill(&mut bytes).expect("the kernel's random source answers once the system is up");
+    getrandom::fill(&mut bytes).expect("the kernel's random source answers once the system is up");
     bytes
 }
 

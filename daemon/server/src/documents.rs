@@ -200,7 +200,7 @@ fn parse_new(collection: &Collection, body: &[u8], access: Access) -> Result<Doc
 fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CollectionEntry, ApiError> {
     catalog
         .collection(name)
-        .ok_or_else(|| ApiError::new(Code::CollectionNotFound, "There is no such collection."))
+        .ok_or_else(|| ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}.")))
 }
 
 fn allowed(

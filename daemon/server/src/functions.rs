@@ -73,7 +73,6 @@ use crate::config::Mode;
 use crate::documents::Documents;
 use crate::problem::{Code, problem};
 
-pub use self::frames::depth_is_fine;
 pub use self::job::{Answer, InvokeError};
 pub use self::limits::INPUT_MAX_BYTES;
 pub use self::options::FunctionsOptions;
@@ -155,6 +154,7 @@ impl Functions {
             std::fs::create_dir_all(directory)
                 .map_err(|source| Error::Directory { path: directory.clone(), source })?;
         }
+        go_build::sweep(&places.cache);
         let (supervisor, link) = Supervisor::new(options.supervisor_socket);
         let (recorder, recording) = Recorder::new(Arc::new(records::StoreSink(store)));
         let (stop, mut stopped) = watch::channel(false);
@@ -199,7 +199,8 @@ impl Functions {
         let (Some(entry), Some(source)) =
             (catalog.function(&call.function), self.0.sources.load().get(&call.function).cloned())
         else {
-            return Err(refused(problem(Code::FunctionNotFound, "There is no such function.")));
+            let detail = format!("There is no function {:?}.", call.function);
+            return Err(refused(problem(Code::FunctionNotFound, detail)));
         };
         check_rule(entry, &call).map_err(|problem| refused(*problem))?;
         drop(catalog);

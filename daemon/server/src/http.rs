@@ -17,9 +17,10 @@ mod functions;
 mod health;
 mod query;
 pub mod routes;
+mod unread;
 
 pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve};
 pub use answer::json;
-pub use body::JsonBody;
+pub use body::{Bodies, JsonBody};
 pub use caller::{AdminCaller, Caller, Params};
 pub use query::QueryPairs;

@@ -22,6 +22,26 @@ pub const HEAD_MAX_BYTES: usize = 64 * 1024;
 /// Streams at once in one HTTP/2 connection.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
 
+/// What the bodies of all requests in flight may take together; more are refused as `overloaded`. It
+/// grows with the configured limit of one body. Unit: bytes.
+pub const BODIES_MAX_BYTES: usize = 128 * 1024 * 1024;
+
+/// What every body may have without counting. Unit: bytes.
+pub const BODY_FREE_BYTES: usize = 16 * 1024;
+
+/// Time that a client may leave an answer unread. Unlike the time for a request it starts anew with
+/// every byte that is taken, because a large answer over a slow link is nobody's fault.
+pub const WRITE_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// What large answers that wait to be read may take together. Unit: bytes.
+pub const ANSWERS_MAX_BYTES: usize = 256 * 1024 * 1024;
+
+/// Answers up to this size do not count. Unit: bytes.
+pub const ANSWER_FREE_BYTES: usize = 64 * 1024;
+
+/// After this the connection of an answer that was not read is closed.
+pub const ANSWER_UNREAD_MAX: Duration = Duration::from_secs(300);
+
 /// Query parameters of one request.
 pub const QUERY_PARAMETERS_MAX: usize = 200;
 
@@ -45,6 +65,9 @@ pub const HASHES_WAITING_MAX: usize = 256;
 
 /// Users whose facts are kept in memory.
 pub const USER_CACHE_MAX: usize = 10_000;
+
+/// Sessions of one of them that are known to run.
+pub const USER_CACHE_SESSIONS_MAX: usize = 32;
 
 /// Buckets of a throttle before idle ones are thrown out.
 pub const THROTTLE_KEYS_MAX: usize = 100_000;
@@ -78,3 +101,12 @@ pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// What is kept of a `User-Agent`.
 pub const USER_AGENT_MAX_BYTES: usize = 256;
+
+/// Processor time of one program of a build. Unit: seconds.
+pub const BUILD_CPU_MAX_S: u64 = 300;
+
+/// Private memory of one program of a build; the Go linker needs a tenth of it. Unit: bytes.
+pub const BUILD_MEMORY_MAX_BYTES: u64 = 3 * 1024 * 1024 * 1024;
+
+/// Largest file that a build may write. Unit: bytes.
+pub const BUILD_FILE_MAX_BYTES: u64 = 512 * 1024 * 1024;

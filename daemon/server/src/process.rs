@@ -1,12 +1,18 @@
 //! What this process may do: nothing that an ordinary user may not, and not even regain it.
 
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+
 use caps::CapSet;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 
-use crate::limits::OPEN_FILES_MAX;
+use crate::limits::{BUILD_CPU_MAX_S, BUILD_FILE_MAX_BYTES, BUILD_MEMORY_MAX_BYTES, OPEN_FILES_MAX};
 
 /// Why the rights could not be given up.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +27,35 @@ pub enum ProcessError {
     ParentDeath(#[source] nix::Error),
     #[error("the parent is gone already")]
     Orphan,
+    #[error("bound a build")]
+    Build(#[source] nix::Error),
+    #[error("run {program}", program = .0.display())]
+    Run(OsString, #[source] io::Error),
+}
+
+/// A command that runs a program by way of [`build`], in a process group of its own.
+pub fn build_command(program: &Path) -> io::Result<tokio::process::Command> {
+    let mut command = tokio::process::Command::new(std::env::current_exe()?);
+    command.arg("build").arg(program).process_group(0);
+    Ok(command)
+}
+
+/// Becomes a program that works on foreign sources: bounded, and ended with the daemon.
+pub fn build(program: OsString, arguments: Vec<OsString>) -> Result<Infallible, ProcessError> {
+    // Bound to the thread that started us, and those live as long as the daemon.
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(ProcessError::ParentDeath)?;
+    for (resource, limit) in [
+        (Resource::RLIMIT_CPU, BUILD_CPU_MAX_S),
+        (Resource::RLIMIT_DATA, BUILD_MEMORY_MAX_BYTES),
+        (Resource::RLIMIT_FSIZE, BUILD_FILE_MAX_BYTES),
+        (Resource::RLIMIT_CORE, 0),
+    ] {
+        let (_, hard) = getrlimit(resource).map_err(ProcessError::Build)?;
+        let limit = limit.min(hard);
+        setrlimit(resource, limit, limit).map_err(ProcessError::Build)?;
+    }
+    let error = std::process::Command::new(&program).args(arguments).exec();
+    Err(ProcessError::Run(program, error))
 }
 
 /// Gives up every capability and the way back to it. Files made from now on are the owner's alone.

@@ -21,7 +21,7 @@ use crate::catalog::{CatalogError, Catalogs, WatchError, Watcher};
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
-use crate::http::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
+use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
 use crate::limits;
 use crate::logging;
 use crate::notify::{State, notify, watchdog_period};
@@ -127,6 +127,7 @@ async fn serve_store(
         store: store.clone(),
         catalog: catalog.clone(),
         auth,
+        bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         functions: functions.clone(),
         openapi: OpenApi::new(catalog),

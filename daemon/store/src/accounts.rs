@@ -182,6 +182,12 @@ pub(crate) fn create(session: &mut Session<'_>, input: Create) -> Result<Account
     Ok(Account { users, document, password_hash })
 }
 
+/// Whether a document of `users` says that its account is disabled.
+pub(crate) fn is_disabled(users: &Collection, document: &Document) -> bool {
+    let place = users.field("disabled").map(|(place, _)| place);
+    place.is_some_and(|place| document.values.get(place) != Some(&Value::Integer(0)))
+}
+
 /// Gives a new document of `users` its account.
 pub(crate) fn bind(
     session: &Session<'_>,

@@ -24,7 +24,7 @@ use crate::changes::{self, Change};
 use crate::readers::Lane;
 use crate::values::{Bound, bound};
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, accounts};
+use crate::{Error, Pending, Store, accounts, sessions};
 
 /// Input of [`create`].
 #[derive(Debug)]
@@ -74,6 +74,8 @@ impl Store {
 
     /// Replaces the values of a document that is at `expected_rev`. Its id stays. Answers the document
     /// with its new revision.
+    ///
+    /// An account that is disabled by it loses its sessions.
     ///
     /// Fails with [`Error::NotFound`], [`Error::Stale`], and as [`Store::create`].
     pub fn update(
@@ -144,7 +146,11 @@ pub(crate) fn insert(
 pub(crate) fn update(session: &mut Session<'_>, input: Update) -> Result<Document, Error> {
     let Update { collection, id, expected_rev, document, actor } = input;
     let before = expect(session, &collection, &id, expected_rev)?;
-    replace(session, &collection, &before, document, &actor)
+    let after = replace(session, &collection, &before, document, &actor)?;
+    if accounts::is_users(&collection) && accounts::is_disabled(&collection, &after) {
+        sessions::end_all_of(session, &id)?;
+    }
+    Ok(after)
 }
 
 /// Writes the values that differ from `before`, which is what the row holds, and the change.

@@ -38,10 +38,24 @@ pub(super) fn cut(name: &str) -> String {
     name.chars().take(crate::limits::NAME_MAX_BYTES).collect()
 }
 
+/// Checks that a JSON text means the same to whoever reads it: no number outside of the doubles, no
+/// half of a surrogate pair, no name twice in one object, at most `depth_max` levels.
+///
+/// # Errors
+/// [`DocumentError::InvalidJson`] with what is wrong and where.
+pub fn check_json(text: &[u8], depth_max: usize) -> Result<(), DocumentError> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let checked =
+        Strict { levels_left: depth_max, depth_max }.deserialize(&mut json).and_then(|()| json.end());
+    checked.map_err(|error| DocumentError::InvalidJson(error.to_string()))
+}
+
 /// Checks a JSON value strictly and drops the space between its tokens.
 pub(super) fn compact(raw: &str) -> Result<String, Fault> {
     let mut json = serde_json::Deserializer::from_str(raw);
-    let checked = Strict { depth: 0 }.deserialize(&mut json).and_then(|()| json.end());
+    let checked = Strict { levels_left: JSON_DEPTH_MAX, depth_max: JSON_DEPTH_MAX }
+        .deserialize(&mut json)
+        .and_then(|()| json.end());
     checked.map_err(|error| Fault::new("invalid_json", error.to_string()))?;
     let mut out = String::with_capacity(raw.len());
     let (mut inside, mut escaped) = (false, false);
@@ -76,14 +90,15 @@ impl<'de> Visitor<'de> for Members {
 /// Accepts any value that is not too deep and has no name twice in one object.
 #[derive(Clone, Copy)]
 struct Strict {
-    depth: usize,
+    levels_left: usize,
+    depth_max: usize,
 }
 
 impl Strict {
     fn deeper<E: serde::de::Error>(self) -> Result<Self, E> {
-        match self.depth < JSON_DEPTH_MAX {
-            true => Ok(Self { depth: self.depth + 1 }),
-            false => Err(E::custom(format!("nested deeper than {JSON_DEPTH_MAX} levels"))),
+        match self.levels_left.checked_sub(1) {
+            Some(levels_left) => Ok(Self { levels_left, ..self }),
+            None => Err(E::custom(format!("nested deeper than {} levels", self.depth_max))),
         }
     }
 }

@@ -5,7 +5,7 @@ use super::QueryError;
 use super::params::resolve;
 use crate::document::Access;
 use crate::document::convert::{Fault, canonical_text, float, integer};
-use crate::limits::{FILTER_MAX_BYTES, IN_VALUES_MAX};
+use crate::limits::{FILTER_MAX_BYTES, IN_VALUES_MAX, NAME_MAX_BYTES};
 use crate::schema::{Collection, Field, FieldKind};
 use crate::sql::{SqlExpr, column};
 use crate::value::Value;
@@ -74,12 +74,14 @@ fn parse_one(collection: &Collection, filter: &str, access: Access) -> Result<Sq
     }
     let mut parts = filter.splitn(3, ':');
     let name = parts.next().unwrap_or_default();
-    let (_, field) = resolve(collection, "filter", name, access)?;
     let word = parts.next().ok_or_else(|| invalid("a filter has the form field:op:value"))?;
+    let (_, field) = resolve(collection, "filter", name, access)?;
     let operator = OPERATORS.iter().find(|(name, _)| *name == word).map(|(_, operator)| *operator);
     let operator = operator.ok_or_else(|| {
         let names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-        QueryError::new("filter", "unknown_operator", format!("known operators: {}", names.join(", ")))
+        let shown: String = word.chars().take(NAME_MAX_BYTES).collect();
+        let message = format!("there is no operator \"{shown}\"; known are {}", names.join(", "));
+        QueryError::new("filter", "unknown_operator", message)
     })?;
     if !applies(operator, &field.kind) {
         let message =

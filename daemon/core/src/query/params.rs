@@ -75,8 +75,10 @@ impl<'p> Given<'p> {
                 "count" => &mut given.count,
                 "fields" => &mut given.fields,
                 other => {
-                    let message = "known parameters: filter, sort, limit, offset, cursor, count, fields";
                     let shown: String = other.chars().take(NAME_MAX_BYTES).collect();
+                    let message = format!(
+                        "there is no parameter \"{shown}\"; known are filter, sort, limit, offset, cursor, count, fields"
+                    );
                     return Err(QueryError::new(&shown, "unknown_parameter", message));
                 }
             };

@@ -32,7 +32,9 @@ pub(super) fn check(
     let declared = at.map(|at| at.node);
     let names: Vec<String> = collections.keys().cloned().collect();
     // A collection with a problem of its own is not in the list, but its name is known.
-    let known: Vec<&str> = names.iter().map(String::as_str).chain(keys(declared)).collect();
+    let mut known: Vec<&str> = names.iter().map(String::as_str).chain(keys(declared)).collect();
+    known.sort_unstable();
+    known.dedup();
     for collection in collections.values_mut() {
         let path = join(&join("collections", &collection.name), "fields");
         let fields =

@@ -260,14 +260,39 @@ pub(super) fn shorten(text: &str) -> String {
     if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(80).chain(['…']).collect() }
 }
 
+/// Words of other tools, with ours.
+const ALIASES: [(&str, &str); 19] = [
+    ("integer", "int"),
+    ("number", "float"),
+    ("double", "float"),
+    ("boolean", "bool"),
+    ("datetime", "timestamp"),
+    ("object", "json"),
+    ("bytes", "blob"),
+    ("reference", "relation"),
+    ("required", "nullable"),
+    ("optional", "nullable"),
+    ("min", "validate"),
+    ("max", "validate"),
+    ("pattern", "validate"),
+    ("enum", "validate"),
+    ("enum", "select"),
+    ("values", "select"),
+    ("collection", "relation"),
+    ("javascript", "node"),
+    ("golang", "go"),
+];
+
 /// `did you mean …`, or the list of what is accepted.
 pub(super) fn suggestion(text: &str, accepted: &[&str]) -> String {
+    // What other tools call it.
+    let alias = ALIASES.iter().find(|(other, word)| *other == text && accepted.contains(word));
     let near = accepted
         .iter()
         .map(|word| (distance(text, word), *word))
         .filter(|(distance, word)| *distance <= 2 && *distance < word.len().max(2) - 1)
         .min();
-    match near {
+    match alias.map(|(_, word)| (0, *word)).or(near) {
         Some((_, word)) => format!("did you mean \"{word}\"? Accepted: {}", accepted.join(", ")),
         None => format!("accepted: {}", accepted.join(", ")),
     }

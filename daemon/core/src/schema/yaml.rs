@@ -74,6 +74,20 @@ pub(super) fn parse(text: &str) -> Result<Tree, Problem> {
     Ok(Tree { root, duplicate_keys: builder.duplicate_keys })
 }
 
+/// What usually is behind a message of the parser, for people who write YAML now and then.
+pub(super) fn hint(message: &str) -> &'static str {
+    const HINTS: [(&str, &str); 4] = [
+        (
+            "mapping values are not allowed",
+            "put a text that holds \": \" into quotes, or check the indentation",
+        ),
+        ("tabs disallowed", "indent with spaces"),
+        ("simple key expected", "write a colon and a space behind the key, as in key: value"),
+        ("did not find expected key", "keys of one mapping begin in the same column"),
+    ];
+    HINTS.iter().find(|(part, _)| message.contains(part)).map_or("", |(_, hint)| hint)
+}
+
 const START: Position = Position { line: 1, column: 1 };
 
 fn position(marker: &Marker) -> Position {

@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use tokio::sync::Semaphore;
 
-use super::tokens::StartError;
 use crate::clock;
 use crate::limits::{HASHES_AT_ONCE, HASHES_WAITING_MAX, PASSWORD_MAX_BYTES};
 use crate::problem::{ApiError, Code, internal};
@@ -22,7 +23,7 @@ const COMMON: &str = include_str!("common_passwords.txt");
 pub struct Passwords {
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// Hash of a random password, for accounts that do not exist.
+    /// Hash that no password is known for, for accounts that do not exist.
     nobody: String,
 }
 
@@ -35,10 +36,10 @@ pub enum Weak {
 }
 
 impl Passwords {
-    /// Prepares the hash that stands for nobody.
-    pub fn start() -> Result<Self, StartError> {
-        let nobody = hash_now(&clock::random_hex::<16>()).map_err(|_| StartError::Hash)?;
-        Ok(Self { slots: Arc::new(Semaphore::new(HASHES_AT_ONCE)), waiting: AtomicUsize::new(0), nobody })
+    /// A service that has hashed nothing yet.
+    pub fn new() -> Self {
+        let slots = Arc::new(Semaphore::new(HASHES_AT_ONCE));
+        Self { slots, waiting: AtomicUsize::new(0), nobody: nobody() }
     }
 
     /// Hashes a password.
@@ -101,6 +102,15 @@ fn argon2() -> Argon2<'static> {
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
+/// Random bytes where a hash has its result: computing one would cost its memory at every start.
+fn nobody() -> String {
+    let params = argon2().params().clone();
+    let text = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
+    let (salt, result) = (text(&clock::random::<16>()), text(&clock::random::<32>()));
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${result}")
+}
+
 fn hash_now(password: &str) -> Result<String, argon2::password_hash::Error> {
     let salt = clock::random::<16>();
     let hash: argon2::password_hash::phc::PasswordHash =
@@ -110,7 +120,9 @@ fn hash_now(password: &str) -> Result<String, argon2::password_hash::Error> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Passwords, Weak, check};
+    use argon2::password_hash::{Error, PasswordVerifier};
+
+    use super::{Passwords, Weak, argon2, check, nobody};
 
     #[test]
     fn weak_passwords_are_refused() {
@@ -127,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn hashes_belong_to_their_password() {
-        let passwords = Passwords::start().unwrap();
+        let passwords = Passwords::new();
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
         let verify = async |password: &str, hash: Option<&String>| {
@@ -137,5 +149,12 @@ mod tests {
         assert!(!verify("wrong horse", Some(&hash)).await);
         assert!(!verify("correct horse", None).await);
         assert!(!verify("correct horse", Some(&"garbage".to_owned())).await);
+    }
+
+    #[test]
+    fn nobody_has_a_hash_that_is_computed_as_any_other() {
+        // Text that cannot be read would be refused at once, which tells that there is no account.
+        let refused = argon2().verify_password(b"", nobody().as_str());
+        assert!(matches!(refused, Err(Error::PasswordInvalid)), "{refused:?}");
     }
 }

@@ -1,7 +1,9 @@
 //! Token buckets in memory: so many attempts a minute for each key, all of them at once if they were
-//! saved up. Bounded: buckets that are full again say nothing and are thrown out.
+//! saved up. Bounded: buckets that are full again say nothing and are thrown out, and of an account's
+//! name, which a stranger chooses, only a hash is kept.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +13,11 @@ use crate::throttle_key::throttle_key;
 
 /// Buckets by address (IPv6 by /64) and account.
 #[derive(Default)]
-pub struct Throttle(Mutex<HashMap<(IpAddr, String), Bucket>>);
+pub struct Throttle {
+    /// Keyed with a secret of this process, so nobody can look for names that share a bucket.
+    hasher: RandomState,
+    buckets: Mutex<HashMap<(IpAddr, u64), Bucket>>,
+}
 
 struct Bucket {
     /// When it will be full again; everything else follows from that.
@@ -31,11 +37,11 @@ impl Throttle {
         now: Instant,
     ) -> Result<(), Duration> {
         let one = Duration::from_secs(60) / per_minute.max(1);
-        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= THROTTLE_KEYS_MAX {
             buckets.retain(|_, bucket| bucket.full_at > now);
         }
-        let key = (throttle_key(address), account.to_lowercase());
+        let key = (throttle_key(address), self.hasher.hash_one(account.to_lowercase()));
         if buckets.len() >= THROTTLE_KEYS_MAX && !buckets.contains_key(&key) {
             // Somebody comes from very many places at once: nobody gets a new bucket for a while.
             return Err(one);

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use alyx_store::{SigningKey, Store};
-use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
@@ -61,8 +60,6 @@ pub enum StartError {
     DamagedKey(String),
     #[error("make a signing key")]
     Generate,
-    #[error("hash a password")]
-    Hash,
 }
 
 /// Why a token is refused. For the log; clients are not told.
@@ -163,7 +160,8 @@ impl Tokens {
 }
 
 fn generate() -> Result<SigningKey, StartError> {
-    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| StartError::Generate)?;
+    let pair = Ed25519KeyPair::from_seed_unchecked(&clock::random::<32>());
+    let pkcs8 = pair.map_err(|_| StartError::Generate)?.to_pkcs8().map_err(|_| StartError::Generate)?;
     Ok(SigningKey {
         kid: clock::random_hex::<8>(),
         alg: "EdDSA".to_owned(),

@@ -1,15 +1,16 @@
-//! What identities need to know of accounts, kept in memory and forgotten on every write.
+//! What identities need to know of accounts and which of their sessions run, kept in memory and
+//! forgotten on every write to the account.
 //!
 //! A reader may fetch an account just before it is changed and put it here just after it was
 //! forgotten. The generation counter closes that gap: what was read before a forgetting is not kept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use alyx_store::Store;
 
 use super::facts::UserFacts;
-use crate::limits::USER_CACHE_MAX;
+use crate::limits::{USER_CACHE_MAX, USER_CACHE_SESSIONS_MAX};
 use crate::problem::ApiError;
 
 /// The cache. Clones share it.
@@ -21,27 +22,39 @@ pub struct UserCache {
 #[derive(Default)]
 struct Kept {
     generation: u64,
-    users: HashMap<String, Arc<UserFacts>>,
+    users: HashMap<String, Known>,
+}
+
+struct Known {
+    facts: Arc<UserFacts>,
+    /// Sessions that ran when they were looked up. Those that end otherwise than by a write to the
+    /// account are in [`Ended`](super::ended::Ended).
+    sessions: HashSet<String>,
 }
 
 impl UserCache {
-    /// The facts of a user, `None` if there is no such account.
-    pub async fn facts(&self, store: &Store, id: &str) -> Result<Option<Arc<UserFacts>>, ApiError> {
+    /// The facts of a user, `None` if there is no such account or the session is not one that runs.
+    pub async fn facts(
+        &self,
+        store: &Store,
+        id: &str,
+        session: &str,
+    ) -> Result<Option<Arc<UserFacts>>, ApiError> {
         let generation = {
             let kept = self.lock();
-            if let Some(facts) = kept.users.get(id) {
-                return Ok(Some(Arc::clone(facts)));
+            if let Some(known) = kept.users.get(id).filter(|known| known.sessions.contains(session)) {
+                return Ok(Some(Arc::clone(&known.facts)));
             }
             kept.generation
         };
         let Some(account) = store.account_by_id(id).await? else { return Ok(None) };
+        if !store.session_live(session).await? {
+            return Ok(None);
+        }
         let facts = Arc::new(UserFacts::of(&account));
         let mut kept = self.lock();
         if kept.generation == generation {
-            if kept.users.len() >= USER_CACHE_MAX {
-                kept.users.clear();
-            }
-            kept.users.insert(id.to_owned(), Arc::clone(&facts));
+            kept.keep(id, session, Arc::clone(&facts));
         }
         Ok(Some(facts))
     }
@@ -62,5 +75,22 @@ impl UserCache {
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, id: &str, session: &str, facts: Arc<UserFacts>) {
+        if self.users.len() >= USER_CACHE_MAX && !self.users.contains_key(id) {
+            self.users.clear();
+        }
+        let known = self
+            .users
+            .entry(id.to_owned())
+            .or_insert_with(|| Known { facts: Arc::clone(&facts), sessions: HashSet::new() });
+        known.facts = facts;
+        if known.sessions.len() >= USER_CACHE_SESSIONS_MAX {
+            known.sessions.clear();
+        }
+        known.sessions.insert(session.to_owned());
     }
 }

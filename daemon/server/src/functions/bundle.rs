@@ -16,6 +16,7 @@ use std::time::SystemTime;
 
 use alyx_protocol::ids::Digest;
 use aws_lc_rs::digest::{Context, SHA256};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::limits::{BUNDLE_KEPT, BUNDLE_MAX_BYTES};
 use crate::clock::random_hex;
@@ -120,14 +121,15 @@ pub fn digest(source: &Path) -> Result<Digest, BundleError> {
     Ok(finish_hash(hash))
 }
 
-/// Copies a directory for a build, refusing what a bundle refuses.
-pub fn copy_writable(source: &Path, target: &Path) -> Result<(), BundleError> {
+/// Copies a directory for a build, refusing what a bundle refuses. Gives the digest of the copy.
+pub fn copy_writable(source: &Path, target: &Path) -> Result<Digest, BundleError> {
     let entries = walk::collect(source)?;
-    copy(source, &entries, target)?;
+    let digest = copy(source, &entries, target)?;
     for entry in entries.iter().filter(|entry| matches!(entry.kind, Kind::Directory)) {
         set_mode(&target.join(&entry.path), 0o755)?;
     }
-    set_mode(target, 0o755)
+    set_mode(target, 0o755)?;
+    Ok(digest)
 }
 
 /// Removes bundles that nobody keeps and that are old, and what was never finished.
@@ -156,11 +158,12 @@ pub fn collect_garbage(bundles: &Path, keep: &HashSet<Digest>, now: SystemTime) 
 }
 
 fn copy(source: &Path, entries: &[walk::Entry], target: &Path) -> Result<Digest, BundleError> {
+    let root = fs::File::open(source).map_err(|error| failed("open", source, error))?;
     create_dir(target, 0o755)?;
     let mut hash = start_hash();
     let mut left = BUNDLE_MAX_BYTES;
     for entry in entries {
-        let (from, to) = (source.join(&entry.path), target.join(&entry.path));
+        let to = target.join(&entry.path);
         let content = match &entry.kind {
             Kind::Directory => {
                 create_dir(&to, 0o755)?;
@@ -170,7 +173,11 @@ fn copy(source: &Path, entries: &[walk::Entry], target: &Path) -> Result<Digest,
                 symlink(target, &to).map_err(|source| failed("link", &to, source))?;
                 [0; 32]
             }
-            Kind::File { executable } => copy_file(&from, &to, *executable, &mut left)?,
+            Kind::File { executable } => {
+                let from = source.join(&entry.path);
+                let mut file = open_inside(&root, entry).map_err(|error| failed("open", &from, error))?;
+                copy_file(&mut file, &from, &to, *executable, &mut left)?
+            }
         };
         add(&mut hash, entry, &content);
     }
@@ -182,14 +189,23 @@ fn copy(source: &Path, entries: &[walk::Entry], target: &Path) -> Result<Digest,
     Ok(finish_hash(hash))
 }
 
-fn copy_file(from: &Path, to: &Path, executable: bool, left: &mut u64) -> Result<[u8; 32], BundleError> {
-    // Between the walk and now the file may have become a link or a pipe: neither is followed nor
-    // waited for.
-    let mut source = fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
-        .open(from)
-        .map_err(|error| failed("open", from, error))?;
+/// Opens a file of the walk. Since then it, or a directory above it, may have become a link, a pipe or
+/// a device: none is followed, waited for or read.
+fn open_inside(root: &fs::File, entry: &walk::Entry) -> io::Result<fs::File> {
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).resolve(
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    );
+    let file = fs::File::from(openat2(root, entry.path.as_str(), how)?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file any more")) }
+}
+
+fn copy_file(
+    source: &mut fs::File,
+    from: &Path,
+    to: &Path,
+    executable: bool,
+    left: &mut u64,
+) -> Result<[u8; 32], BundleError> {
     let mut target = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -274,7 +290,7 @@ fn touch(path: &Path) -> Result<(), BundleError> {
 }
 
 /// Removes a tree whose directories are read-only. Links are removed, not followed.
-fn remove(path: &Path) -> Result<(), BundleError> {
+pub fn remove(path: &Path) -> Result<(), BundleError> {
     let mut stack = vec![path.to_owned()];
     while let Some(directory) = stack.pop() {
         set_mode(&directory, 0o755)?;

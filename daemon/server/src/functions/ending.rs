@@ -203,6 +203,9 @@ impl Ending {
             }
             _ => {}
         }
+        if let (Self::Unavailable { .. }, Audience::Author) = (self, audience) {
+            answer.hint = Some("`alyx doctor` says what this host lacks.".to_owned());
+        }
         if let (Self::BuildFailed { hint: Some(hint), .. }, Audience::Author) = (self, audience) {
             answer.hint = Some(hint.clone());
         }

@@ -193,7 +193,7 @@ impl FunctionContext {
                 }
                 Err(ending) => ending,
             },
-            Outcome::Failed(failed) => return self.failure(failed, logs),
+            Outcome::Failed(failed) => return self.failure(failed, audience, logs),
             Outcome::Ended(ending) => ending,
         };
         let text = ending.log_text(&self.config);
@@ -209,7 +209,7 @@ impl FunctionContext {
         }
     }
 
-    fn failure(&self, failed: Failed, logs: &mut Vec<Line>) -> Verdict {
+    fn failure(&self, failed: Failed, audience: Audience, logs: &mut Vec<Line>) -> Verdict {
         let message = cut(&failed.message, FAILURE_MESSAGE_MAX_BYTES).into_owned();
         let code = if is_code(&failed.code) { failed.code } else { "function_error".to_owned() };
         let text = match &failed.stack {
@@ -223,6 +223,9 @@ impl FunctionContext {
             Some(status) => Problem::new(status, &code, self.generic()),
             None => problem(Code::FunctionError, self.generic()),
         };
+        if audience == Audience::Author && !matches!(status, Some(400..500)) {
+            answer.hint = Some(format!("`alyx functions logs {}` prints the log.", self.config.name));
+        }
         if status.is_none() {
             answer.kind = format!("/problems/{code}");
             answer.code.clone_from(&code);

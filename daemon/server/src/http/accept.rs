@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use self::opening::Opening;
 use super::address::Peer;
 use super::answer::answer;
+use super::unread::Unread;
 use crate::config::{Config, Mode};
 use crate::limits;
 use crate::serve::told_to_stop;
@@ -110,6 +111,7 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
         graceful: GracefulShutdown::new(),
         slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
         addresses: Arc::default(),
+        unread: Unread::default(),
     };
     let mut connections = JoinSet::new();
     loop {
@@ -162,6 +164,7 @@ struct Server {
     graceful: GracefulShutdown,
     slots: Arc<Semaphore>,
     addresses: Arc<Addresses>,
+    unread: Unread,
 }
 
 impl Server {
@@ -180,6 +183,7 @@ impl Server {
         };
         connections.spawn(connection(
             Arc::clone(&self.doors),
+            self.unread.of_connection(),
             self.graceful.watcher(),
             peer,
             stream,
@@ -200,6 +204,7 @@ impl Server {
 
 async fn connection<S>(
     doors: Arc<Doors>,
+    unread: Unread,
     watcher: Watcher,
     peer: Peer,
     stream: S,
@@ -222,19 +227,24 @@ async fn connection<S>(
         .keep_alive_interval(Duration::from_secs(20))
         .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
         .max_header_list_size(u32::try_from(limits::HEAD_MAX_BYTES).unwrap_or(u32::MAX));
+    let own = unread.clone();
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let doors = Arc::clone(&doors);
+        let (doors, unread) = (Arc::clone(&doors), unread.clone());
         async move {
             let request = request.map(Body::new);
             Ok::<_, std::convert::Infallible>(
-                answer(doors.router.clone(), &doors.config, doors.mode, peer, request).await,
+                answer(doors.router.clone(), &doors.config, doors.mode, peer, &unread, request).await,
             )
         }
     });
-    let io = TokioIo::new(Opening::new(stream, timeout));
-    let served = watcher.watch(builder.serve_connection(io, service).into_owned()).await;
-    if let Err(error) = served {
-        tracing::debug!(%error, "connection ended: {error}");
+    let io = TokioIo::new(Opening::new(stream, timeout, limits::WRITE_STALL_MAX));
+    tokio::select! {
+        served = watcher.watch(builder.serve_connection(io, service).into_owned()) => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "connection ended: {error}");
+            }
+        }
+        () = own.stuck() => tracing::debug!("cut off a client that does not read its answers"),
     }
     drop((slot, place));
 }

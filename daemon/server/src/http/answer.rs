@@ -8,11 +8,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
 use super::address::Peer;
 use super::cors;
+use super::unread::Unread;
 use crate::config::{Config, Mode};
 use crate::limits::REQUEST_ID_MAX_BYTES;
 use crate::problem::{ApiError, Code, PendingProblem};
@@ -38,6 +40,7 @@ pub async fn answer(
     config: &Config,
     mode: Mode,
     peer: Peer,
+    unread: &Unread,
     mut request: Request<Body>,
 ) -> Response {
     let started = Instant::now();
@@ -51,17 +54,8 @@ pub async fn answer(
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(RequestId(id.clone()));
 
-    let served = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
-    let mut response = match served {
-        Ok(Ok(response)) => response,
-        Ok(Err(never)) => match never {},
-        // The panic hook has logged where and why.
-        Err(_) => ApiError::new(
-            Code::Internal,
-            "The server failed to do this. Quote the request id when you report it.",
-        )
-        .into_response(),
-    };
+    let mut response = if names_one_host(&request) { serve(router, request).await } else { ambiguous_host() };
+    response = unread.hold(&method, response).await;
     if let cors::Asked::Preflight(_) = asked {
         preflight(asked, &mut response);
     } else {
@@ -79,6 +73,37 @@ pub async fn answer(
     }
     log(mode, &method, &path, response.status(), started.elapsed(), &id);
     response
+}
+
+async fn serve(router: Router, request: Request<Body>) -> Response {
+    match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        // The panic hook has logged where and why.
+        Err(_) => ApiError::new(
+            Code::Internal,
+            "The server failed to do this. Quote the request id when you report it.",
+        )
+        .into_response(),
+    }
+}
+
+/// A proxy in front may have routed, cached or allowed the request by another of its hosts than
+/// whoever reads it next, so HTTP/1.1 wants exactly one (RFC 9112 §3.2).
+fn names_one_host(request: &Request<Body>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            host.is_empty() || host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok())
+        }
+        (None, None) => request.version() != Version::HTTP_11,
+        _ => false,
+    }
+}
+
+fn ambiguous_host() -> Response {
+    let error = ApiError::new(Code::InvalidRequest, "The request must name exactly one valid host.");
+    error.with_header(header::CONNECTION, HeaderValue::from_static("close")).into_response()
 }
 
 /// A preflight is answered from what the route says of itself: an unknown path stays unknown, and
@@ -153,14 +178,16 @@ mod tests {
     use axum::body::{Body, to_bytes};
     use axum::response::Response;
     use axum::routing::{get, post};
-    use http::{HeaderMap, HeaderValue, Request, header};
+    use http::{HeaderMap, HeaderValue, Request, Version, header};
 
     use super::super::address::Peer;
-    use super::{REQUEST_ID, answer, request_id};
+    use super::super::unread::Unread;
+    use super::{REQUEST_ID, answer, names_one_host, request_id};
     use crate::config::{Mode, Overrides, Source, load};
     use crate::problem::{ApiError, Code};
 
-    async fn ask(request: Request<Body>) -> Response {
+    async fn ask(mut request: Request<Body>) -> Response {
+        request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("alyx.test"));
         let source =
             Source { file: None, environment: &[], overrides: &Overrides::default(), mode: Mode::Production };
         let mut config = load(&source).unwrap();
@@ -169,7 +196,8 @@ mod tests {
             .route("/fine", get(async || "fine"))
             .route("/panic", get(async || -> &str { panic!("on purpose") }))
             .route("/problem", post(async || ApiError::new(Code::Overloaded, "Too much.")));
-        answer(router, &config, Mode::Production, Peer::Remote(Ipv4Addr::LOCALHOST.into()), request).await
+        let peer = Peer::Remote(Ipv4Addr::LOCALHOST.into());
+        answer(router, &config, Mode::Production, peer, &Unread::default(), request).await
     }
 
     async fn problem(response: Response) -> Problem {
@@ -227,6 +255,27 @@ mod tests {
         check("/problem", "https://app.example.com", 204, Some("POST")).await;
         check("/problem", "https://evil.example.com", 405, None).await;
         check("/nowhere", "https://app.example.com", 404, None).await;
+    }
+
+    #[test]
+    fn requests_name_one_host() {
+        let check = |version, hosts: &[&'static str], fine: bool| {
+            let mut request = Request::get("/").version(version).body(Body::empty()).unwrap();
+            for host in hosts {
+                request.headers_mut().append(header::HOST, HeaderValue::from_static(host));
+            }
+            assert_eq!(names_one_host(&request), fine, "{version:?} {hosts:?}");
+        };
+        check(Version::HTTP_11, &["example.com"], true);
+        check(Version::HTTP_11, &["[::1]:8090"], true);
+        check(Version::HTTP_11, &[""], true);
+        check(Version::HTTP_11, &[], false);
+        check(Version::HTTP_11, &["a", "a"], false);
+        check(Version::HTTP_11, &["a b"], false);
+        check(Version::HTTP_11, &["a/b"], false);
+        check(Version::HTTP_10, &[], true);
+        check(Version::HTTP_10, &["a", "b"], false);
+        check(Version::HTTP_2, &[], true);
     }
 
     #[test]

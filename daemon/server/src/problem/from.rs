@@ -36,7 +36,9 @@ pub fn invalid_fields(errors: Vec<FieldError>) -> ApiError {
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> Self {
         let code = if error.code == "invalid_cursor" { Code::InvalidCursor } else { Code::InvalidParameter };
-        let detail = error.message.clone();
+        let mut letters = error.message.chars();
+        let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+        let detail = format!("{first}{}.", letters.as_str());
         let field = FieldProblem { field: error.param, code: error.code.to_owned(), message: error.message };
         field_problem(code, detail, vec![field]).into()
     }

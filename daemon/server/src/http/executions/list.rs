@@ -12,12 +12,19 @@ use crate::app::App;
 use crate::http::{AdminCaller, QueryPairs, json as answer};
 use crate::problem::{ApiError, Code};
 
+/// How an invocation can come out.
+const OUTCOMES: [&str; 4] = ["ok", "error", "ended", "cancelled"];
+
 /// Lists executions.
 pub async fn list(State(app): State<App>, _: AdminCaller, query: QueryPairs) -> Result<Response, ApiError> {
     query.only(&["function", "outcome", "limit", "before", "follow"])?;
     let limit = query.number("limit", 30, 1_000)?;
     let text = |name: &str| query.get(name).map(str::to_owned);
     let (function, outcome) = (text("function"), text("outcome"));
+    if outcome.as_deref().is_some_and(|outcome| !OUTCOMES.contains(&outcome)) {
+        let detail = format!("outcome must be one of {}.", OUTCOMES.join(", "));
+        return Err(ApiError::new(Code::InvalidParameter, detail));
+    }
     match query.get("follow") {
         None | Some("false") => {}
         Some("true") if query.get("before").is_some() => {

@@ -1,5 +1,7 @@
 //! `POST /api/functions/{name}`: the body is the input, the answer is what the handler returned.
 
+use alyx_core::document::check_json;
+use alyx_protocol::limits::JSON_DEPTH_MAX;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -45,7 +47,7 @@ pub async fn invoke(
 async fn input(app: &App, request: Request) -> Result<Box<RawValue>, ApiError> {
     let is_json = body::is_json(request.headers());
     let limit = INPUT_MAX_BYTES.min(app.config.server.body_limit_bytes);
-    let body = body::read(request.into_body(), limit, app.config.server.body_timeout).await?;
+    let body = app.bodies.read(request.into_body(), limit, app.config.server.body_timeout).await?;
     if body.is_empty() {
         return Ok(RawValue::NULL.to_owned());
     }
@@ -57,13 +59,12 @@ async fn input(app: &App, request: Request) -> Result<Box<RawValue>, ApiError> {
 }
 
 fn parse(body: &Bytes) -> Result<Box<RawValue>, ApiError> {
-    // Parsed as a whole, so that depth and numbers are what every runtime can read.
+    // As a whole and strictly, so that it is what every runtime can read and reads alike: a number that
+    // Python cannot parse would end its worker.
     let invalid = |error: serde_json::Error| {
         ApiError::new(Code::InvalidJson, format!("The body is not valid JSON: {error}."))
     };
-    if !crate::functions::depth_is_fine(body) {
-        return Err(ApiError::new(Code::InvalidJson, "The body is nested too deep."));
-    }
+    check_json(body, JSON_DEPTH_MAX)?;
     serde_json::from_slice(body).map_err(invalid)
 }
 
@@ -110,6 +111,10 @@ mod tests {
         check("{", false);
         check("{}{}", false);
         check("NaN", false);
+        check(&"9".repeat(5_000), false);
+        check("[1e999]", false);
+        check("{\"a\":\"\\ud800\"}", false);
+        check("{\"a\":1,\"a\":2}", false);
         check(&"[".repeat(1_000), false);
     }
 }

@@ -20,6 +20,7 @@ pub async fn logs(
     query.only(&["limit"])?;
     let limit = query.number("limit", 100, 1_000)?;
     let lines = app.functions.recent_lines(&name, limit as usize);
-    let lines = lines.ok_or_else(|| ApiError::new(Code::FunctionNotFound, "There is no such function."))?;
+    let missing = || ApiError::new(Code::FunctionNotFound, format!("There is no function {name:?}."));
+    let lines = lines.ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, json!({ "lines": lines }).to_string()))
 }
