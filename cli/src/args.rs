@@ -82,7 +82,7 @@ pub struct Dev {
     #[arg(default_value = ".")]
     pub dir: PathBuf,
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090", value_parser = address)]
     pub listen: SocketAddr,
     /// Folder of the data [default: DIR/.alyx]
     #[arg(long, value_name = "DIR")]
@@ -141,7 +141,7 @@ pub struct ExecutionFilter {
     /// Only of this function
     #[arg(long, value_name = "NAME")]
     pub function: Option<String>,
-    /// Only with this outcome
+    /// Only with this outcome: ok, error, ended or cancelled
     #[arg(long, value_name = "OUTCOME")]
     pub outcome: Option<String>,
     /// At most this many
@@ -154,7 +154,7 @@ pub struct TailFilter {
     /// Only of this function
     #[arg(long, value_name = "NAME")]
     pub function: Option<String>,
-    /// Only with this outcome
+    /// Only with this outcome: ok, error, ended or cancelled
     #[arg(long, value_name = "OUTCOME")]
     pub outcome: Option<String>,
 }
@@ -203,6 +203,11 @@ pub enum SchemaCommand {
         #[arg(default_value = "schema.yaml")]
         file: PathBuf,
     },
+}
+
+/// The address of `--listen`. Names are not looked up: they may stand for several addresses.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an address with its port, such as 127.0.0.1:8090".to_owned())
 }
 
 #[cfg(test)]

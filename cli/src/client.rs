@@ -15,6 +15,9 @@ use crate::locate;
 /// A daemon that listens answers the connection at once; this bounds a wrong address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Stands for the admin socket where a URL must have a host.
+const SOCKET_BASE: &str = "http://alyx";
+
 /// Speaks to one daemon.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -37,12 +40,13 @@ impl Client {
     pub fn to_socket(socket: &Path) -> Result<Self, Failure> {
         let http = builder().unix_socket(socket.to_path_buf()).build().map_err(no_client)?;
         let place = socket.display().to_string();
-        Ok(Self { http, base: "http://alyx".to_owned(), token: None, place })
+        Ok(Self { http, base: SOCKET_BASE.to_owned(), token: None, place })
     }
 
     fn to_url(url: &str) -> Result<Self, Failure> {
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(Failure::usage(format!("{url} is not an HTTP URL")));
+            return Err(Failure::usage(format!("{url} is not an HTTP URL"))
+                .hint("write it with its scheme, such as http://127.0.0.1:8090"));
         }
         let http = builder().build().map_err(no_client)?;
         let base = url.trim_end_matches('/').to_owned();
@@ -83,7 +87,15 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = request.send().await.map_err(|error| self.not_reachable(&error))?;
-        if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let failure = problem(response).await;
+        let is_anonymous = failure.problem.as_ref().is_some_and(|problem| problem.status == 401);
+        if is_anonymous && failure.hint.is_none() && self.base != SOCKET_BASE {
+            return Err(failure.hint("put the access token of an administrator into ALYX_TOKEN"));
+        }
+        Err(failure)
     }
 
     fn not_reachable(&self, error: &reqwest::Error) -> Failure {
@@ -92,7 +104,12 @@ impl Client {
         if root_cause(error).contains("Permission denied") {
             return failure.hint("join the group of the admin socket, or run this as root");
         }
-        failure.hint("start one with `alyx dev`, or name another with --socket or --url")
+        failure.hint(match locate::stopped_project() {
+            Some(folder) => format!("start it with `alyx dev {}`", folder.display()),
+            None => "start one with `alyx dev`, or run this in the folder of a project that runs, or name \
+                     another with --socket or --url"
+                .to_owned(),
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod admin;
 mod banner;
+mod bytecode;
 mod children;
 pub mod config;
 mod layout;
@@ -57,6 +58,7 @@ struct Running {
 impl Running {
     async fn start(&mut self, args: &Dev, layout: &Layout, stop: &mut StopSignals) -> Result<(), Failure> {
         let runtimes_dir = locate::runtimes_dir()?;
+        bytecode::refresh(&runtimes_dir);
         let missing = config::write(layout, &runtimes_dir)?;
         self.start_supervisor(layout, stop).await?;
         let mut daemon = Child::daemon(args, layout, &runtimes_dir)?;
@@ -111,6 +113,7 @@ impl Running {
                     print::note("stopping");
                     return Ok(());
                 }
+                () = layout.removed() => return Err(removed(layout)),
                 ended = daemon.ended() => return Err(unexpected("alyxd", &ended)),
                 ended = supervisor.ended() => {
                     restarts += 1;
@@ -141,6 +144,12 @@ impl Running {
             child.stop().await;
         }
     }
+}
+
+/// The database of the daemon is a file without a name now: what it still takes would be lost.
+fn removed(layout: &Layout) -> Failure {
+    Failure::new(format!("{} was removed while it was in use", layout.data.display()))
+        .hint("stop `alyx dev` before you remove its data; start it again for an empty database")
 }
 
 fn unexpected(name: &str, ended: &Ended) -> Failure {

@@ -39,6 +39,13 @@ pub fn project_socket(start: &Path) -> Option<PathBuf> {
     })
 }
 
+/// The project around the working directory, if no `alyx dev` runs it.
+pub fn stopped_project() -> Option<PathBuf> {
+    let here = env::current_dir().ok()?;
+    let folder = here.ancestors().find(|folder| folder.join("schema.yaml").is_file())?;
+    (!folder.join(".alyx/run/dev.json").exists()).then(|| folder.to_owned())
+}
+
 /// A program of ours: beside this executable, else on PATH, else where packages put it.
 pub fn program(name: &str) -> Result<PathBuf, Failure> {
     let beside = env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(name)));

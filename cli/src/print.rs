@@ -65,15 +65,15 @@ pub fn failure(failure: &Failure) -> ExitCode {
     failure.exit.code()
 }
 
-/// The text without control characters other than line breaks and tabs.
+/// The text without what moves the cursor or turns the direction of writing: control characters other
+/// than line breaks and tabs, and the marks of Unicode Standard Annex 9.
 pub fn plain(text: &str) -> String {
-    text.chars()
-        .map(
-            |letter| {
-                if letter.is_control() && letter != '\n' && letter != '\t' { '\u{fffd}' } else { letter }
-            },
-        )
-        .collect()
+    let is_plain = |letter: char| match letter {
+        '\n' | '\t' => true,
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => false,
+        letter => !letter.is_control(),
+    };
+    text.chars().map(|letter| if is_plain(letter) { letter } else { '\u{fffd}' }).collect()
 }
 
 /// Columns padded to their widest cell; the last one is not padded.

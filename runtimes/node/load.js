@@ -28,7 +28,8 @@ async function loadModule(root, file) {
   try {
     return await import(pathToFileURL(file));
   } catch (error) {
-    if (!(error instanceof SyntaxError) || !ESM_ERROR.test(error.message)) throw error;
+    if (!(error instanceof SyntaxError)) throw error;
+    if (!ESM_ERROR.test(error.message)) throw require('./syntax_place.js').withPlace(error, file);
     // Node 18 takes a `.js` file without `"type": "module"` for CommonJS and does not look inside.
     return import(pathToFileURL(require('./esm_copy.js').copyAsModule(root, file)));
   }

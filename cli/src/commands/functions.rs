@@ -26,20 +26,19 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     if output == Output::Json {
         return print::json(&answer);
     }
-    let columns = ["name", "runtime", "workers", "queue", "timeout_ms", "state"];
-    let shown: Vec<&str> = columns
-        .into_iter()
-        .filter(|column| rows(&answer).iter().any(|row| row.get(column).is_some()))
-        .collect();
-    let headings: Vec<String> = shown.iter().map(|column| column.to_uppercase()).collect();
-    let headings: Vec<&str> = headings.iter().map(String::as_str).collect();
-    let table: Vec<Vec<String>> =
-        rows(&answer).iter().map(|row| shown.iter().map(|column| cell(row, column)).collect()).collect();
+    let problem = |row: &Value| row.get("problem").map_or(String::new(), |problem| cell(problem, "code"));
+    let columns = |row| {
+        let mut cells =
+            ["name", "runtime", "workers", "running", "queued"].map(|name| cell(row, name)).to_vec();
+        cells.push(problem(row));
+        cells
+    };
+    let table: Vec<Vec<String>> = rows(&answer).iter().map(columns).collect();
     if table.is_empty() {
         print::note("no functions");
         return Ok(());
     }
-    print::table(&headings, &table)
+    print::table(&["NAME", "RUNTIME", "WORKERS", "RUNNING", "QUEUED", "PROBLEM"], &table)
 }
 
 async fn invoke(client: &Client, name: &str, data: &str, output: Output) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use crate::args::{Schema, SchemaCommand};
 use crate::exit::{Exit, Failure};
 use crate::locate;
-use crate::print::{self, Output};
+use crate::print::Output;
 
 pub async fn run(args: Schema, output: Output) -> Result<Exit, Failure> {
     let SchemaCommand::Check { file } = args.command;
@@ -22,9 +22,6 @@ pub async fn run(args: Schema, output: Output) -> Result<Exit, Failure> {
     let status = command.status().map_err(|error| Failure::new(format!("failed to run alyxd: {error}")))?;
     if !status.success() {
         return Err(Failure::silent(Exit::Failed));
-    }
-    if output == Output::Text {
-        print::note(&format!("{} is valid", file.display()));
     }
     Ok(Exit::Ok)
 }

@@ -14,13 +14,21 @@ pub async fn run(target: &Target, output: Output) -> Result<Exit, Failure> {
         Output::Text => {
             let mut lines = Vec::new();
             flatten(&status, String::new(), &mut lines);
+            lines.retain(|(name, _)| !is_setting(name));
             let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
             for (name, value) in lines {
-                print::line(&format!("{name:<width$}  {}", print::plain(&value)))?;
+                print::line(&format!("{name:<width$}  {}", print::plain(&value).replace('\n', " ")))?;
             }
         }
     }
     Ok(Exit::Ok)
+}
+
+/// What a person looking for trouble does not need: what the schema says, and codes. `--json` has it.
+fn is_setting(name: &str) -> bool {
+    let is_told = name.ends_with(".detail") || name.ends_with(".hint");
+    name.starts_with("functions.functions.")
+        && (name.contains(".limits.") || name.ends_with(".name") || (name.contains(".problem.") && !is_told))
 }
 
 /// Nested members as `outer.inner`, one line each, in the answer's order.
@@ -48,7 +56,19 @@ fn flatten(value: &Value, name: String, lines: &mut Vec<(String, String)>) {
 mod tests {
     use serde_json::json;
 
-    use super::flatten;
+    use super::{flatten, is_setting};
+
+    #[test]
+    fn settings_and_codes_are_left_to_json() {
+        let check = |name: &str, expected: bool| assert_eq!(is_setting(name), expected, "{name}");
+        check("functions.functions.hello.limits.files", true);
+        check("functions.functions.hello.name", true);
+        check("functions.functions.hello.problem.code", true);
+        check("functions.functions.hello.problem.detail", false);
+        check("functions.functions.hello.workers", false);
+        check("functions.supervisor_connected", false);
+        check("version", false);
+    }
 
     #[test]
     fn nested_members_become_lines() {

@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use serde::Serialize;
@@ -19,6 +20,12 @@ const SOCKET_PATH_MAX_BYTES: usize = 100;
 
 /// Files in `run/` that a finished or killed instance may have left.
 const TRANSIENT: [&str; 4] = ["control.sock", "admin.sock", "dev.json", "supervisor.json"];
+
+/// Held while an instance runs; never removed by us.
+const LOCK: &str = "dev.lock";
+
+/// How often we look whether the data is still there.
+const REMOVED_CHECK: Duration = Duration::from_secs(1);
 
 /// The folders, and the lock that is held as long as this value lives.
 pub struct Layout {
@@ -85,6 +92,14 @@ impl Layout {
         drop(remove(&self.control_socket()));
     }
 
+    /// Waits until somebody removes the data from under us.
+    pub async fn removed(&self) {
+        let lock = self.run_file(LOCK);
+        while lock.exists() {
+            tokio::time::sleep(REMOVED_CHECK).await;
+        }
+    }
+
     /// Removes what only a running instance needs.
     pub fn clean(&self) {
         for name in TRANSIENT {
@@ -110,7 +125,7 @@ impl Layout {
 }
 
 fn lock(data: &Path) -> Result<Flock<fs::File>, Failure> {
-    let path = data.join("run/dev.lock");
+    let path = data.join("run").join(LOCK);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
