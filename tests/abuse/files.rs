@@ -134,7 +134,7 @@ async fn a010_devices_cannot_be_made_and_host_devices_are_absent() {
     contained_by(&server, "a010", json!({}), &nodes, REFUSED, &nodes).await;
     let seen = inside(&server, "probe", "a010", &json!({})).await;
     assert_eq!(seen["host_devices"], 0);
-    let known = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"];
+    let known = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom"];
     let strange: Vec<&str> =
         seen["dev"].as_str().unwrap().split(',').filter(|name| !known.contains(name)).collect();
     assert!(strange.is_empty(), "/dev holds {strange:?}");
@@ -241,4 +241,58 @@ async fn a023_nothing_but_the_runtime_can_be_executed() {
 #[tokio::test]
 async fn a024_read_only_text_cannot_be_written_through_proc() {
     contained("a024", json!({}), &["write_text"], REFUSED, &["write_text"]).await;
+}
+
+#[tokio::test]
+async fn a007_no_cgroup_hierarchy_can_be_mounted() {
+    contained("a007", json!({}), &["v1", "v2", "release_agent"], REFUSED, &[]).await;
+}
+
+#[tokio::test]
+async fn a014_no_socket_file_is_in_sight() {
+    let server = server().await;
+    assert_eq!(inside(&server, "probe", "a014", &json!({})).await["sockets"], 0);
+    let folder = tempfile::tempdir().unwrap();
+    let _socket = UnixListener::bind(folder.path().join("socket")).unwrap();
+    assert_eq!(control("a014", &json!({ "tops": [folder.path()] }))["sockets"], 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a016_the_runtime_cannot_be_overwritten() {
+    let program = tempfile::NamedTempFile::new().unwrap();
+    let runtime = std::fs::canonicalize("/usr/bin/python3").unwrap();
+    let before = std::fs::metadata(&runtime).unwrap();
+    let refused = ["EACCES", "EROFS", "ETXTBSY", "ENOENT", "EPERM", "ELOOP"];
+    let acts = ["self", "reopened", "parent", "plain"];
+    contained("a016", json!({ "program": program.path() }), &acts, &refused, &["plain"]).await;
+    assert_eq!(std::fs::metadata(&runtime).unwrap().modified().unwrap(), before.modified().unwrap());
+}
+
+#[tokio::test]
+async fn a018_devices_are_what_they_are_called() {
+    let server = server().await;
+    let seen = inside(&server, "probe", "a018", &json!({})).await;
+    let expected = json!({ "null": "1:3", "full": "1:7", "random": "1:8", "urandom": "1:9" });
+    assert_eq!(seen, json!({ "kinds": expected, "links": [] }));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a021_leases_and_directory_notes_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    // Closed again: a lease is only given on a file that nobody writes.
+    std::fs::write(&file, "x").unwrap();
+    let server = server().await;
+    let seen = inside(&server, "probe", "a021", &json!({ "file": "/fn/main.py" })).await;
+    assert!(seen.as_object().unwrap().values().all(|outcome| REFUSED.contains(&outcome.as_str().unwrap())));
+    let outside = control("a021", &json!({ "file": file }));
+    assert!(outside.as_object().unwrap().values().all(|outcome| outcome.as_str().unwrap().starts_with("ok")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a022_file_systems_cannot_be_watched_as_a_whole() {
+    contained("a022", json!({}), &["fanotify"], REFUSED, &["fanotify"]).await;
 }

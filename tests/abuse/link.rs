@@ -232,3 +232,45 @@ impl Footprint {
             && close(self.mounts, before.mounts)
     }
 }
+
+#[tokio::test]
+async fn a089_nothing_of_a_worker_is_left_for_the_next() {
+    let server = server().await;
+    let seen = async || inside(&server, "probe", "marker", &json!({})).await["seen"].clone();
+    assert_eq!(seen().await, false);
+    assert_eq!(seen().await, true, "a warm worker serves further calls of its own function, as documented");
+    assert!(call(&server, "probe", "a044", &json!({ "how": "exit1" })).await.status.as_u16() >= 500);
+    assert_eq!(seen().await, false);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a092_a_callback_does_not_tell_what_it_may_not_see_from_what_is_not_there() {
+    let schema = "version: 1\ncollections:\n  secrets:\n    fields: { id: { type: id, primary: true, default: auto } }\n\
+        functions:\n  ask:\n    runtime: python\n    entrypoint: main.py\n    rules: { invoke: \"true\" }\n";
+    let code = "async def handler(ctx):\n    try:\n        return await ctx.db.get('secrets', ctx.input['id'])\n    except Exception as error:\n        return [getattr(error, 'code', None), getattr(error, 'status', None)]\n";
+    let project = Project::schema(schema).with("functions/ask/main.py", code);
+    let server = TestServer::start(project).await;
+    let made = server.over_admin_socket().create("secrets", json!({})).await.json();
+    let ask = async |id: &str| server.anon().invoke("ask", json!({ "id": id })).await;
+    let (hidden, absent) = (ask(made["id"].as_str().unwrap()).await, ask("00000000000000000000").await);
+    assert_eq!((hidden.status, hidden.text()), (absent.status, absent.text()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a093_half_closed_links_and_signal_storms_leave_a_clean_state() {
+    let server = server().await;
+    let before = descriptors(&server);
+    for how in ["half_close_write", "half_close_read", "drip"] {
+        let answer = call(&server, "probe", "link", &json!({ "how": how })).await;
+        let code = code_of(&answer);
+        assert!(["function_protocol_error", "function_timeout"].contains(&code.as_str()), "{how}: {answer}");
+        works_again(&server, "probe").await;
+    }
+    let answer = call(&server, "probe", "link", &json!({ "how": "interrupted" })).await;
+    assert_eq!(answer.expect_ok()["interrupted"], true);
+    wait_until("the links of ended workers to be closed", PATIENCE, || descriptors(&server) <= before + 16)
+        .await;
+    server.stop().await;
+}

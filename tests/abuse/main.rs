@@ -5,8 +5,10 @@
 //! harmless form outside have no control and say so by an empty list.
 //! `docs/security.md` says for each number which layer stops it.
 
+mod build;
 mod files;
 mod link;
+mod local;
 mod network;
 mod processes;
 mod resources;

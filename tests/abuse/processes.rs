@@ -163,7 +163,12 @@ async fn a041_ignoring_every_signal_does_not_help() {
 
 #[tokio::test]
 async fn a042_a_fork_bomb_meets_the_process_limit() {
-    let server = server().await;
+    // Without a cgroup, pages shared after a fork count once per process: memory must not come first.
+    let project = Project::fixture("abuse");
+    let schema = std::fs::read_to_string(project.folder().join("schema.yaml")).unwrap();
+    project
+        .write("schema.yaml", &schema.replace("memory: 128mb, processes: 64", "memory: 1gb, processes: 64"));
+    let server = TestServer::start(project).await;
     let seen = inside(&server, "probe", "a042", &json!({})).await;
     assert_eq!(seen["outcome"], "EAGAIN", "{seen}");
     assert!(seen["children"].as_u64().unwrap() <= 64, "{seen}");
@@ -260,4 +265,13 @@ async fn a048_clock_and_hostname_are_fixed_and_the_hosts_name_is_hidden() {
 async fn a049_no_terminal_can_be_typed_into() {
     let refused = ["EPERM", "EACCES", "ENOENT", "ENOTTY", "ENXIO", "ENOSYS"];
     contained("a049", json!({}), &["dev_tty", "tiocsti", "tiocsti_high", "tioclinux"], &refused, &[]).await;
+}
+
+#[tokio::test]
+async fn a034_the_vsyscall_page_tells_the_time_or_kills() {
+    let server = server().await;
+    let seen = inside(&server, "probe", "a034", &json!({})).await;
+    assert!(["ok", "killed"].contains(&seen["vsyscall"].as_str().unwrap()), "{seen}");
+    works_again(&server, "probe").await;
+    server.stop().await;
 }

@@ -1,16 +1,17 @@
 //! Create, get and list under rules, with 64 connections.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use alyx_tests::{Project, TestServer};
+use alyx_tests::{Client, PASSWORD, Project};
 use serde_json::json;
 
 use crate::http;
+use crate::production::{Production, prepare};
 use crate::report::{Bar, Report};
 
 const CONNECTIONS: usize = 64;
-const DOCUMENTS: usize = 20_000;
-const READS: usize = 20_000;
+const TIME: Duration = Duration::from_secs(4);
 
 const SCHEMA: &str = r#"version: 1
 collections:
@@ -28,27 +29,26 @@ collections:
 "#;
 
 pub async fn measure(report: &mut Report) {
-    let server = TestServer::start_with(Project::schema(SCHEMA), &["--no-watch"]).await;
-    let ada = server.user("ada").await;
+    let server = Production::start(prepare(Project::schema(SCHEMA)).await).await;
+    let ada = Client::new(&server.url).register("ada@example.org", PASSWORD).await;
     let token = ada.token().to_owned();
     let body = json!({ "owner": ada.id(), "text": "x".repeat(100) }).to_string();
     let create = http::request("POST", "/api/collections/notes", Some(&token), &body);
-    let rate =
-        http::throughput(server.url(), CONNECTIONS, DOCUMENTS, Arc::new(move |_| create.clone())).await;
+    let rate = http::throughput(&server.url, CONNECTIONS, TIME, move |_| create.clone()).await;
     report.add("create under an owner rule, durable, c 64", rate, "1/s", Bar::None, None);
 
     let docs = ada.list("notes", "limit=1000&fields=id").await.expect_docs();
-    let gets: Vec<Vec<u8>> = docs
+    let gets: Vec<Arc<[u8]>> = docs
         .iter()
         .filter_map(|doc| doc["id"].as_str())
         .map(|id| http::request("GET", &format!("/api/collections/notes/{id}"), Some(&token), ""))
         .collect();
-    let get = Arc::new(move |number: usize| gets[number % gets.len()].clone());
-    let rate = http::throughput(server.url(), CONNECTIONS, READS, get).await;
+    let get = move |number: usize| gets[number % gets.len()].clone();
+    let rate = http::throughput(&server.url, CONNECTIONS, TIME, get).await;
     report.add("get by id, c 64", rate, "1/s", Bar::None, None);
 
     let list = http::request("GET", "/api/collections/notes?limit=20&sort=-created_at", Some(&token), "");
-    let rate = http::throughput(server.url(), CONNECTIONS, READS / 2, Arc::new(move |_| list.clone())).await;
-    report.add("list 20 of 20,000 under an owner rule, c 64", rate, "1/s", Bar::None, None);
+    let rate = http::throughput(&server.url, CONNECTIONS, TIME, move |_| list.clone()).await;
+    report.add("list 20 of all under an owner rule, c 64", rate, "1/s", Bar::None, None);
     server.stop().await;
 }

@@ -3,8 +3,10 @@
 //! | module | figures |
 //! |---|---|
 //! | `service` | start of the daemon, idle memory |
-//! | `functions` | warm and cold invocations, sandbox set-up, beside the bare interpreters |
+//! | `functions` | warm and cold invocations, beside the bare interpreters |
+//! | `sandbox` | the supervisor alone: set-up time, memory |
 //! | `documents` | create, get and list under rules |
+//! | `production` | the service as a package runs it |
 //! | `http` | a client that costs little: one connection, one buffer |
 //! | `report` | the table and the file |
 //!
@@ -13,18 +15,33 @@
 mod documents;
 mod functions;
 mod http;
+mod production;
 mod report;
+mod sandbox;
 mod service;
 
 use crate::report::Report;
 
+/// What can be measured by itself: `alyx-bench sandbox documents`.
+const GROUPS: [&str; 4] = ["service", "functions", "sandbox", "documents"];
+
 fn main() -> std::process::ExitCode {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = chosen.iter().find(|name| !GROUPS.contains(&name.as_str())) {
+        eprintln!("error: there is no group {unknown}: it is one of {}", GROUPS.join(", "));
+        return std::process::ExitCode::from(2);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("start tokio");
     let mut report = Report::default();
     runtime.block_on(async {
-        service::measure(&mut report).await;
-        functions::measure(&mut report).await;
-        documents::measure(&mut report).await;
+        for group in GROUPS.iter().filter(|name| chosen.is_empty() || chosen.iter().any(|one| one == *name)) {
+            match *group {
+                "service" => service::measure(&mut report).await,
+                "functions" => functions::measure(&mut report).await,
+                "sandbox" => sandbox::measure(&mut report).await,
+                _ => documents::measure(&mut report).await,
+            }
+        }
     });
     match report.finish() {
         Ok(()) => std::process::ExitCode::SUCCESS,

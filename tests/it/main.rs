@@ -8,6 +8,8 @@
 //! | `access` | rules, tokens, administrators |
 //! | `documents` | bodies, lists, names |
 //! | `functions` | hostile and failing functions, the pool |
+//! | `hostile` | attacks that worked once |
+//! | `newcomer` | what beginners get wrong, and what they are told |
 //! | `input` | bad schemas, configurations and command lines |
 //! | `reload` | edited functions and schemas |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
@@ -23,7 +25,9 @@ mod control;
 mod docs;
 mod documents;
 mod functions;
+mod hostile;
 mod input;
+mod newcomer;
 mod reload;
 mod service;
 mod store;

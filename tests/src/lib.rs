@@ -36,5 +36,5 @@ pub mod wait;
 pub use cli::{Cli, Said};
 pub use client::{Answer, Client, Document};
 pub use project::Project;
-pub use server::TestServer;
+pub use server::{PASSWORD, TestServer};
 pub use wait::wait_until;

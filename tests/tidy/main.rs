@@ -6,6 +6,7 @@
 mod crates;
 mod markdown;
 mod rust;
+mod security;
 mod source;
 
 use std::fmt::Display;

@@ -1,0 +1,79 @@
+//! `docs/security.md` against the tests that exist: a claim without proof is not a claim.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use alyx_tests::tree;
+
+use super::expect_none;
+use super::source::all_rust_files;
+
+/// How many numbered behaviours there are.
+const NUMBERS: usize = 108;
+
+fn document() -> String {
+    fs::read_to_string(tree::root().join("docs/security.md")).expect("docs/security.md exists")
+}
+
+/// Names of all test functions of the workspace.
+fn tests() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for source in all_rust_files() {
+        for attribute in ["#[test]\n", "#[tokio::test]\n"] {
+            for (at, _) in source.text.match_indices(attribute) {
+                let rest = source.text[at + attribute.len()..].trim_start();
+                let rest = rest.strip_prefix("async ").unwrap_or(rest);
+                let name = rest.strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+                found.extend(name.map(str::to_owned));
+            }
+        }
+    }
+    found
+}
+
+/// What stands between back-quotes and looks like the name of a test.
+fn named(text: &str) -> BTreeSet<String> {
+    let is_name = |word: &&str| {
+        word.matches('_').count() >= 3
+            && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+    };
+    text.split('`').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_security_document_names_tests_that_exist() {
+    let tests = tests();
+    let named = named(&document());
+    assert!(named.len() > 80, "the document names {} tests", named.len());
+    expect_none("a test that docs/security.md names exists", named.difference(&tests));
+}
+
+#[test]
+fn every_hostile_behaviour_is_accounted_for() {
+    let text = document();
+    let named = named(&text);
+    let numbered = tests().into_iter().filter(|name| {
+        let number = name.strip_prefix('a').and_then(|rest| rest.split('_').next()).unwrap_or_default();
+        number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    expect_none(
+        "docs/security.md names every test of the list",
+        numbered.filter(|name| !named.contains(name)),
+    );
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| ")).collect();
+    let missing = (1..=NUMBERS).filter(|number| {
+        let start = format!("| {number} |");
+        rows.iter().filter(|row| row.starts_with(&start)).count() != 1
+    });
+    expect_none("docs/security.md has one row for each number", missing);
+}
+
+#[test]
+fn every_claim_has_a_proof() {
+    let text = document();
+    let claims: Vec<&str> = text.lines().filter(|line| line.starts_with("| S-")).collect();
+    assert!(claims.len() >= 10, "the document makes {} claims", claims.len());
+    let ids: BTreeSet<&str> = claims.iter().filter_map(|claim| claim.get(2..6)).collect();
+    assert_eq!(ids.len(), claims.len(), "each claim has an id of its own");
+    expect_none("a claim names a test", claims.iter().filter(|claim| named(claim).is_empty()));
+}
