@@ -1,8 +1,9 @@
 //! Limits by cgroup v2, where the supervisor was started in a delegated cgroup that has the controllers.
 //!
 //! Each worker gets a leaf, made before it is cloned into it. Plain limits go through cgroups-rs; what
-//! that lacks (a directory descriptor for `CLONE_INTO_CGROUP`, `memory.high`, `memory.oom.group`,
-//! events, `cgroup.kill`) is here. Nothing outside the delegated directory is ever written, and no mount
+//! that lacks (a directory descriptor for `CLONE_INTO_CGROUP`, `memory.oom.group`, events,
+//! `cgroup.kill`) is here. `memory.high` stays open: above it the kernel slows a worker down until its
+//! timeout, and then the wrong limit would be named. Nothing outside the delegated directory is ever written, and no mount
 //! is touched. Everything works on any directory that has the files, so that tests need no controllers.
 
 use std::fs;
@@ -22,9 +23,6 @@ const CPU_PERIOD_US: u64 = 100_000;
 
 /// Controllers that must be there, or none is used.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-
-/// Memory is reclaimed hard from this share of the limit on, before the kernel kills. Unit: percent.
-const HIGH_PERCENT: u64 = 95;
 
 /// The delegated directory.
 #[derive(Debug)]
@@ -147,8 +145,6 @@ impl Leaf {
         if swap.exists() {
             memory.set_memswap_limit(0).map_err(limit_error("memory.swap.max"))?;
         }
-        let high = limits.memory_max_bytes / 100 * HIGH_PERCENT;
-        write(&self.path.join("memory.high"), &high.to_string())?;
         write(&self.path.join("memory.oom.group"), "1")?;
         // The init counts too.
         let processes = i64::from(limits.processes_max) + 1;
@@ -255,7 +251,6 @@ mod tests {
         let check =
             |file: &str, expected: &str| assert_eq!(read(&format!("w0-1/{file}")), expected, "{file}");
         check("memory.max", "1000000");
-        check("memory.high", "950000");
         check("memory.oom.group", "1");
         check("pids.max", "9");
         check("cpu.max", "50000 100000");
