@@ -78,7 +78,10 @@ class Worker:
         self.logs = []
         self.calls = []
         self.output = tempfile.TemporaryFile()
-        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC", "HOME": "/tmp", "TMPDIR": "/tmp"}
+        # In a sandbox /tmp ends with the worker.
+        self.temporary = tempfile.TemporaryDirectory(prefix="alyx-shim-")
+        home = self.temporary.name
+        environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TZ": "UTC", "HOME": home, "TMPDIR": home}
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
             command(runtime, self.root, go_worker),
@@ -99,6 +102,7 @@ class Worker:
         self.process.kill()
         self.process.wait()
         self.output.close()
+        self.temporary.cleanup()
 
     def send(self, name, message):
         body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
