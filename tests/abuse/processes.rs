@@ -1,5 +1,6 @@
 //! Processes, namespaces and privileges: numbers 25 to 49.
 
+use alyx_tests::wait::wait_for;
 use alyx_tests::{Project, TestServer, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -232,7 +233,13 @@ async fn a046_workers_end_with_a_killed_supervisor() {
     wait_until("the worker's process shows on the host", PATIENCE, || processes_named(&name) == 1).await;
     kill(Pid::from_raw(server.supervisor().pid), Signal::SIGKILL).unwrap();
     wait_until("the worker's process is gone", PATIENCE, || processes_named(&name) == 0).await;
-    server.kill().await;
+    let nothing = json!({ "paths": [] });
+    wait_for("functions to work again", PATIENCE, async || {
+        let answer = call(&server, "probe", "a001", &nothing).await;
+        (answer.status.as_u16() == 200).then_some(())
+    })
+    .await;
+    server.stop().await;
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ use crate::sys::process::pidfd_signal;
 /// Why the supervisor does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    #[error("outlive the process that started us")]
+    Orphan,
     #[error("use {path}")]
     Path {
         path: PathBuf,
@@ -141,6 +143,7 @@ pub fn start(config: Config, parent: Parent) -> Result<Supervisor, StartError> {
 
 /// Everything up to and with the trial workers.
 pub fn prepare(config: &Config, purpose: Purpose, parent: Parent) -> Result<Prepared, StartError> {
+    let started_by = nix::unistd::getppid();
     umask(Mode::from_bits_truncate(0o022));
     let signals = block_signals()?;
     raise_files_limit()?;
@@ -174,6 +177,9 @@ pub fn prepare(config: &Config, purpose: Purpose, parent: Parent) -> Result<Prep
     if parent == Parent::DieWith {
         // A change of ids clears it, so not earlier.
         prctl::set_pdeathsig(Signal::SIGTERM).map_err(call("ask for the death signal"))?;
+        if nix::unistd::getppid() != started_by {
+            return Err(StartError::Orphan);
+        }
     }
     let mut prepared = Prepared {
         spawner: None,
