@@ -18,7 +18,7 @@ check: ## format, clippy, tidy and unit tests; before every commit
 	@tests/suites.sh check
 
 test: ## everything that this machine can run; what CI runs
-	@packaging/prerequisites.sh
+	@packaging/prerequisites.sh tests
 	@tests/suites.sh all
 
 bench: ## measure, print a table and write target/bench/report.json

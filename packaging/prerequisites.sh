@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs what building and running Alyx needs and this machine lacks: a C compiler and the three
 # runtimes, through the system's package manager. Does nothing, and needs nothing, if all is there.
+#
+#   packaging/prerequisites.sh          to build and run
+#   packaging/prerequisites.sh tests    and what the suites need beside that
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -30,14 +33,19 @@ at_least cc 0 || missing+=(gcc)
 at_least node 18 || missing+=(node)
 at_least python3 3.9 || missing+=(python)
 at_least go 1.19 || missing+=(go)
+if [[ ${1:-} == tests ]]; then
+    at_least npm 0 || missing+=(npm)
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(venv)
+fi
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
 declare -A packages
 if command -v apt-get >/dev/null; then
-    packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go)
+    packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
+        [npm]=npm [venv]=python3-venv)
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
-    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang)
+    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

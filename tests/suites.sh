@@ -94,6 +94,7 @@ if [[ $which == check ]]; then
     suite tidy count_cargo cargo test -p alyx-tests --test tidy --locked
 else
     step build cargo build --workspace --bins --locked
+    step 'peers of the tests' tests/peers/install.sh
     suite 'cargo test' count_cargo cargo test --workspace --locked --no-fail-fast
     have 'node shim' node && suite 'node shim' count_node node --test --test-reporter=tap runtimes/node/test/*.test.js
     have 'python shim' python3 &&

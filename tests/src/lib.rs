@@ -18,6 +18,7 @@
 //! | [`cli`] | the `alyx` command |
 //! | [`leftovers`] | processes, mounts and files that a stopped service must not leave |
 //! | [`supervisor`] | `alyx-supervisor` alone, over its control link |
+//! | [`peers`] | independent clients and servers from npm and PyPI |
 //! | [`wait`] | waiting for a condition, never for a time |
 //! | [`tree`] | this source tree |
 //!
@@ -27,6 +28,7 @@
 pub mod cli;
 pub mod client;
 pub mod leftovers;
+pub mod peers;
 pub mod project;
 pub mod server;
 pub mod supervisor;

@@ -3,7 +3,6 @@
 //! A request can name a runtime and a bundle, lower limits, and end workers. Everything else follows
 //! from the configuration. Whatever is refused has left nothing behind.
 
-use std::io;
 use std::time::{Duration, Instant};
 
 use alyx_protocol::control::{
@@ -221,15 +220,15 @@ fn check_limits(limits: &WorkerLimits, ceiling: &WorkerLimits) -> Result<(), Ref
 fn bundle_refusal(error: BundleError) -> Refusal {
     let code = match &error {
         BundleError::NotFound => RefusalCode::BundleNotFound,
-        BundleError::Io { source, .. } if is_scarcity(source) => RefusalCode::SetupFailed,
+        // The host is short of something, which says nothing about the bundle.
+        BundleError::Io { source, .. }
+            if matches!(source.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) =>
+        {
+            RefusalCode::SetupFailed
+        }
         BundleError::Rejected { .. } | BundleError::Io { .. } => RefusalCode::BundleRejected,
     };
     refusal(code, error.to_string())
-}
-
-/// True if the host lacked something for a moment, which says nothing about the bundle.
-fn is_scarcity(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM))
 }
 
 #[cfg(test)]

@@ -1,0 +1,47 @@
+//! Independent clients and servers from npm and PyPI, installed by `tests/peers/install.sh` from the
+//! versions pinned beside it. A test that needs one asks here.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::tree;
+
+/// `node` with the pinned packages in reach of `import`; `None` if they are not installed, which is
+/// said, and is a failure under CI.
+#[must_use]
+pub fn node() -> Option<Command> {
+    let modules = installed("node_modules")?;
+    let mut command = Command::new("node");
+    // Modules are found from the folder of the script that imports them, or, for scripts given on the
+    // command line, from the working directory.
+    command.current_dir(modules.parent()?);
+    Some(command)
+}
+
+/// The interpreter of the virtual environment with the pinned packages; `None` as for [`node`].
+#[must_use]
+pub fn python() -> Option<Command> {
+    Some(Command::new(installed("venv")?.join("bin/python")))
+}
+
+/// A program that the pinned packages brought, such as `schemathesis`; `None` as for [`node`].
+#[must_use]
+pub fn program(name: &str) -> Option<Command> {
+    let path = installed("venv")?.join("bin").join(name);
+    let path = if path.exists() { path } else { installed("node_modules")?.join(".bin").join(name) };
+    path.exists().then(|| Command::new(path)).or_else(|| missing(name))
+}
+
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = tree::root().join("target/peers").join(name);
+    if path.exists() { Some(path) } else { missing(name) }
+}
+
+fn missing<T>(name: &str) -> Option<T> {
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "the peers are not installed ({name}); run tests/peers/install.sh"
+    );
+    eprintln!("not run: {name} is missing; run tests/peers/install.sh");
+    None
+}
