@@ -2,9 +2,10 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench
+.PHONY: help run check test bench fuzz
 
 LISTEN ?= 127.0.0.1:8090
+FUZZ_SECONDS ?= 300
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,3 +26,7 @@ bench: ## measure, print a table and write target/bench/report.json
 	@packaging/prerequisites.sh
 	cargo build --release --workspace --bins
 	target/release/alyx-bench
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS, guided by coverage
+	@packaging/prerequisites.sh tests
+	tests/fuzz/run.sh $(FUZZ_SECONDS)

@@ -35,6 +35,7 @@ at_least python3 3.9 || missing+=(python)
 at_least go 1.19 || missing+=(go)
 if [[ ${1:-} == tests ]]; then
     at_least npm 0 || missing+=(npm)
+    at_least c++ 0 || missing+=(cxx)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(venv)
 fi
 [[ ${#missing[@]} -eq 0 ]] && exit 0
@@ -42,10 +43,10 @@ fi
 declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
-        [npm]=npm [venv]=python3-venv)
+        [npm]=npm [venv]=python3-venv [cxx]=g++)
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
-    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3)
+    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

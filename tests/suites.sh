@@ -106,6 +106,7 @@ else
     done
     have 'shims against one another' python3 &&
         suite 'shims against one another' count_plain python3 -B runtimes/conformance/run.py "${languages[@]}"
+    have fuzz c++ && suite fuzz count_plain tests/fuzz/run.sh "${FUZZ_SECONDS:-5}"
     [[ $(id -u) -eq 0 ]] || not_run+=('suites that need root: this is not root')
 fi
 
