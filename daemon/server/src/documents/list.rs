@@ -1,0 +1,51 @@
+//! List documents: filter, sort and page, under the list rule as SQL.
+
+use std::sync::Arc;
+
+use alyx_core::identity::{Identity, RequestFacts};
+use alyx_core::query::{encode_cursor, parse_list};
+use alyx_core::sql::SqlPredicate;
+use alyx_store::ListPage;
+
+use super::{Documents, access_of, denied, entry};
+use crate::problem::ApiError;
+
+impl Documents {
+    /// Gives a page of documents as the JSON of a list answer.
+    pub async fn list(
+        &self,
+        who: &Identity,
+        facts: &RequestFacts,
+        collection: &str,
+        params: &[(String, String)],
+    ) -> Result<Vec<u8>, ApiError> {
+        let catalog = self.catalog.load_full();
+        let entry = entry(&catalog, collection)?;
+        let rule = match (&entry.list, who.is_admin()) {
+            (_, true) => SqlPredicate::Always,
+            (Some(rule), false) => rule.predicate(who, facts),
+            (None, false) => return Err(denied(who)),
+        };
+        let access = access_of(who);
+        let query = parse_list(&entry.collection, params, access)?;
+        let page = self.store.list(Arc::clone(&entry.collection), rule, query.clone(), access).await?;
+        let next = page.last.as_ref().map(|last| encode_cursor(&query, last));
+        Ok(list_answer(&page, query.limit, next.as_deref()))
+    }
+}
+
+fn list_answer(page: &ListPage, limit: u32, next: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(page.docs_json.len() + 96);
+    out.extend_from_slice(b"{\"docs\":");
+    out.extend_from_slice(&page.docs_json);
+    out.extend_from_slice(format!(",\"limit\":{limit}").as_bytes());
+    if let Some(next) = next {
+        // A cursor is base64url, so it needs no escaping.
+        out.extend_from_slice(format!(",\"next_cursor\":\"{next}\"").as_bytes());
+    }
+    if let Some(total) = page.total {
+        out.extend_from_slice(format!(",\"total\":{total}").as_bytes());
+    }
+    out.push(b'}');
+    out
+}
