@@ -10,6 +10,8 @@ pub enum Identity {
     Anonymous,
     /// A signed-in user whose role is not `admin`.
     User(UserIdentity),
+    /// A program that holds an API key.
+    ApiKey(ApiKeyIdentity),
     /// Somebody to whom no rule applies.
     Admin(AdminIdentity),
     /// A function acting for the identity that invoked it, with exactly the rights of that one.
@@ -34,6 +36,16 @@ pub struct UserIdentity {
     pub verified: bool,
     /// Session of the access token.
     pub session: String,
+}
+
+/// A program that holds an API key. It is no user: to rules nobody is signed in, and what it may do
+/// follows from its scopes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyIdentity {
+    /// Public part of the key, never the secret.
+    pub id: String,
+    /// What it may do, such as `collections:posts:read` or `functions:invoke:*`.
+    pub scopes: Vec<String>,
 }
 
 /// How an administrator came in.
@@ -102,6 +114,7 @@ impl Identity {
         match self {
             Self::Anonymous => "anonymous".to_owned(),
             Self::User(user) => format!("user:{}", user.id),
+            Self::ApiKey(key) => format!("key:{}", key.id),
             Self::Admin(AdminIdentity::Peer { uid }) => format!("admin:uid:{uid}"),
             Self::Admin(AdminIdentity::User(user)) => format!("admin:{}", user.id),
             Self::Function { name, on_behalf_of } => format!("function:{name}/{}", on_behalf_of.label()),

@@ -8,6 +8,7 @@ mod ended;
 mod facts;
 
 mod passwords;
+mod second_factor;
 mod session;
 mod throttle;
 mod tokens;
@@ -18,9 +19,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alyx_core::identity::{ADMIN_ROLE, AdminIdentity, Identity, UserIdentity};
-use alyx_store::Store;
+use alyx_store::{Account, Store};
 
 use self::ended::Ended;
+use self::facts::UserFacts;
 use self::passwords::Passwords;
 use self::throttle::Throttle;
 use self::tokens::Tokens;
@@ -93,18 +95,12 @@ impl Auth {
         if facts.disabled {
             return Err(invalid_token());
         }
-        let user = UserIdentity {
-            id: claims.sub,
-            email: facts.email.clone(),
-            role: facts.role.clone(),
-            verified: facts.verified,
-            session: claims.sid,
-        };
-        Ok(if user.role == ADMIN_ROLE {
-            Identity::Admin(AdminIdentity::User(user))
-        } else {
-            Identity::User(user)
-        })
+        Ok(identity(&facts, claims.sid))
+    }
+
+    /// The identity of somebody in a session of theirs.
+    fn identity_of(&self, account: &Account, session: &str) -> Identity {
+        identity(&UserFacts::of(account), session.to_owned())
     }
 
     /// What `GET /api/auth/status` tells.
@@ -132,6 +128,17 @@ impl Auth {
 /// An address may try this many times more often than one account at this address, because several
 /// people may share it.
 const ADDRESS_FACTOR: u32 = 10;
+
+fn identity(facts: &UserFacts, session: String) -> Identity {
+    let user = UserIdentity {
+        id: facts.id.clone(),
+        email: facts.email.clone(),
+        role: facts.role.clone(),
+        verified: facts.verified,
+        session,
+    };
+    if user.role == ADMIN_ROLE { Identity::Admin(AdminIdentity::User(user)) } else { Identity::User(user) }
+}
 
 fn invalid_token() -> ApiError {
     ApiError::new(Code::InvalidToken, "The access token is not valid; sign in or refresh.")

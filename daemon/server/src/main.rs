@@ -7,6 +7,7 @@
 //! | [`serve`] | start and stop, in order |
 //! | [`app`] | what every request handler reaches |
 //! | [`catalog`] | the schema in force: loading, migrating, watching |
+//! | [`audit`] | who did what |
 //! | [`auth`] | accounts, sessions, tokens, throttling |
 //! | [`documents`] | documents under rules, for HTTP and for functions alike |
 //! | [`functions`] | workers and invocations |
@@ -15,6 +16,7 @@
 //! | [`problem`] | every error answer |
 
 mod app;
+mod audit;
 mod auth;
 mod catalog;
 mod check;

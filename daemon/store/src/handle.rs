@@ -22,7 +22,7 @@ use crate::limits::{READERS_MAX, READERS_MIN};
 use crate::queue::Refused;
 use crate::readers::{Lane, ReadJob, Readers};
 use crate::writer::{Command, Job, Queued, Writer, WriterLink};
-use crate::{Error, Options, connection};
+use crate::{AuditRow, Error, Options, connection};
 
 /// The store. Clones share one database; it closes when [`Store::close`] is called or the last clone
 /// is dropped.
@@ -30,6 +30,7 @@ use crate::{Error, Options, connection};
 pub struct Store {
     shared: Arc<Shared>,
     deadline: Option<Instant>,
+    audit: Option<Arc<AuditRow>>,
 }
 
 #[derive(Debug)]
@@ -101,6 +102,7 @@ impl Store {
                 threads: Mutex::new(Some(threads)),
             }),
             deadline: None,
+            audit: None,
         })
     }
 
@@ -108,7 +110,7 @@ impl Store {
     /// by then, and a write that has not begun, answer [`Error::Interrupted`].
     #[must_use]
     pub fn with_deadline(&self, deadline: Instant) -> Self {
-        Self { shared: Arc::clone(&self.shared), deadline: Some(deadline) }
+        Self { deadline: Some(deadline), ..self.clone() }
     }
 
     /// Carries out what was accepted, moves the write-ahead log into the database and ends all threads.
@@ -144,6 +146,12 @@ impl Store {
         self.read(Lane::Scan, connection::integrity_check)
     }
 
+    /// The same store, whose every successful write adds this row in its transaction. For one write.
+    #[must_use]
+    pub fn audited(&self, row: AuditRow) -> Self {
+        Self { audit: Some(Arc::new(row)), ..self.clone() }
+    }
+
     /// The applied schema.
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         self.shared.writer.schema()
@@ -156,7 +164,8 @@ impl Store {
     /// Puts a command into the writer's queue.
     pub(crate) fn write<I, O>(&self, command: fn(Job<I, O>) -> Command, input: I) -> Pending<O> {
         let (reply, pending, _) = Pending::new();
-        let queued = Queued { command: command(Job { input, reply }), deadline: self.deadline };
+        let audit = self.audit.clone();
+        let queued = Queued { command: command(Job { input, reply }), deadline: self.deadline, audit };
         if let Err(refused) = self.shared.writer.push(queued) {
             return Pending::failed(refused.into());
         }

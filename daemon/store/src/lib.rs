@@ -11,6 +11,7 @@
 //! | `changes` | the change feed's rows |
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `executions` | what functions did |
+//! | `audit` | who did what |
 //! | `migrations` | the store's own tables |
 //!
 //! Two promises hold everywhere: a write that was answered is on the disk, with its change rows, and
@@ -19,6 +20,7 @@
 
 mod accounts;
 mod apply;
+mod audit;
 mod changes;
 mod connection;
 mod documents;
@@ -38,6 +40,7 @@ mod values;
 mod writer;
 
 pub use accounts::{Account, NewAccount};
+pub use audit::{AuditOutcome, AuditRow};
 pub use documents::ListPage;
 pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};

@@ -5,7 +5,8 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::Error;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_start.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_audit.sql")];
 
 /// Applies what is missing.
 pub(crate) fn apply(connection: &mut Connection) -> Result<(), Error> {

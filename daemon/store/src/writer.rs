@@ -21,7 +21,7 @@ pub(crate) use command::{Command, Job, Queued, Settled};
 use crate::handle::Health;
 use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, WRITE_QUEUE_MAX};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{Error, Options, apply, time};
+use crate::{AuditRow, Error, Options, apply, time};
 
 /// The writer's way to the database and what a command may know.
 pub(crate) struct Session<'a> {
@@ -32,6 +32,8 @@ pub(crate) struct Session<'a> {
     pub(crate) next_schema: Option<Arc<Schema>>,
     /// When this happens, in the stored form.
     pub(crate) now: String,
+    /// Row of the audit log that goes with the command; the command may change it or take it away.
+    pub(crate) audit: Option<AuditRow>,
 }
 
 /// The thread's state.
@@ -208,6 +210,7 @@ impl Writer {
             schema: self.schema.as_deref(),
             next_schema: None,
             now: time::to_text((self.clock)()),
+            audit: None,
         };
         let mut settled = Vec::with_capacity(group.len());
         let mut outcome = Ok(());
@@ -216,6 +219,7 @@ impl Writer {
                 queued.command.refuse(Error::clone(error));
                 continue;
             }
+            session.audit = queued.audit.map(Arc::unwrap_or_clone);
             let done = queued.command.run(&mut session);
             if self.connection.is_autocommit() {
                 let lost = || Error::internal("keep the transaction", "SQLite rolled it back");
@@ -322,7 +326,7 @@ mod tests {
         let created_at = "2026-01-02T03:04:05Z".parse().unwrap();
         let input = SigningKey { kid: kid.to_owned(), alg: String::new(), pkcs8: Vec::new(), created_at };
         let command = Command::AddSigningKey(Job { input, reply });
-        link.push(Queued { command, deadline: None }).unwrap();
+        link.push(Queued { command, deadline: None, audit: None }).unwrap();
         pending
     }
 
@@ -365,8 +369,13 @@ mod tests {
             drop(connection::prepare_file(&options.path).unwrap());
             connection::open_writer(&options).unwrap()
         };
-        let mut session =
-            Session { connection: &connection, schema: None, next_schema: None, now: "2026".to_owned() };
+        let mut session = Session {
+            connection: &connection,
+            schema: None,
+            next_schema: None,
+            now: "2026".to_owned(),
+            audit: None,
+        };
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         let add = |session: &Session<'_>, id: &str| {
             let sql = "INSERT INTO _alyx_credentials (user_id, updated_at) VALUES (?, 'x')";

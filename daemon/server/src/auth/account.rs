@@ -8,13 +8,14 @@ use std::fmt;
 use alyx_core::document::{Access, Document, DocumentError, FieldError, Fresh, parse_create};
 use alyx_core::identity::Identity;
 use alyx_core::schema::Collection;
-use alyx_store::{Account, NewAccount};
+use alyx_store::{Account, NewAccount, Store};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::Auth;
 use super::passwords::{self, Weak};
-use super::session::{Client, SignedIn};
+use super::session::{Begun, Client, Method};
+use crate::audit::{self, Action, Event};
 use crate::clock;
 use crate::config::Registration;
 use crate::documents::USERS;
@@ -38,18 +39,27 @@ pub struct NewUser {
 
 impl Auth {
     /// Makes an account for a stranger and signs in.
-    pub async fn register(&self, user: NewUser, client: &Client) -> Result<SignedIn, ApiError> {
+    pub async fn register(&self, user: NewUser, client: &Client) -> Result<Begun, ApiError> {
         if self.0.settings.registration == Registration::Closed {
             return Err(ApiError::new(Code::RegistrationClosed, "Only administrators make accounts here."));
         }
         self.throttle_register(client.address)?;
-        let account = self.create(user, By::Owner, &Identity::Anonymous).await?;
-        self.start_session(&account, client).await
+        let event = Event::new(Action::Register, &Identity::Anonymous, client);
+        let store = audit::with(&self.0.store, event);
+        let account = self.create(user, By::Owner, &Identity::Anonymous, &store).await?;
+        self.begin(&account, Method::Registration, client).await
     }
 
     /// Makes an account on behalf of an administrator and gives it as JSON.
-    pub async fn create_user(&self, user: NewUser, who: &Identity) -> Result<Vec<u8>, ApiError> {
-        let account = self.create(user, By::Admin, who).await?;
+    pub async fn create_user(
+        &self,
+        user: NewUser,
+        who: &Identity,
+        client: &Client,
+    ) -> Result<Vec<u8>, ApiError> {
+        let event = Event::new(Action::UserCreate, who, client);
+        let store = audit::with(&self.0.store, event);
+        let account = self.create(user, By::Admin, who, &store).await?;
         Ok(crate::documents::to_json(&account.users, &account.document, Access::Admin))
     }
 
@@ -61,7 +71,13 @@ impl Auth {
         self.user_json(&account)
     }
 
-    async fn create(&self, user: NewUser, by: By, who: &Identity) -> Result<Account, ApiError> {
+    async fn create(
+        &self,
+        user: NewUser,
+        by: By,
+        who: &Identity,
+        store: &Store,
+    ) -> Result<Account, ApiError> {
         let catalog = self.0.catalog.load_full();
         let collection = users(&catalog)?;
         let mut errors = Vec::new();
@@ -75,7 +91,7 @@ impl Auth {
             None => None,
         };
         let account = NewAccount { document, password_hash };
-        Ok(self.0.store.create_account(account, who.label()).await?)
+        Ok(store.create_account(account, who.label()).await?)
     }
 
     fn password_of(&self, user: &NewUser, by: By, errors: &mut Vec<FieldError>) -> Option<String> {

@@ -1,4 +1,5 @@
-//! Sessions: login, refresh, logout, and the answer they have in common.
+//! Sessions: login, refresh, logout, and the one way in, [`Auth::begin`], that every method of signing
+//! in ends with.
 //!
 //! A refresh token is 256 random bits, stored as its SHA-256, good for one use. Presenting a used one
 //! ends the session it belongs to; the store allows a short grace for two refreshes at once.
@@ -7,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use alyx_core::document::Access;
+use alyx_core::identity::Identity;
 use alyx_store::{Account, NewSession, Rotation};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -17,6 +19,8 @@ use serde_json::value::RawValue;
 
 use super::Auth;
 use super::facts::UserFacts;
+use super::second_factor::SecondFactor;
+use crate::audit::{self, Action, Event};
 use crate::clock;
 use crate::documents::to_json;
 use crate::problem::{ApiError, Code, internal};
@@ -27,9 +31,40 @@ pub struct Client {
     /// `None` over the admin socket, which is not throttled.
     pub address: Option<IpAddr>,
     pub user_agent: String,
+    /// For the audit log.
+    pub request_id: String,
 }
 
-/// The answer of register, login and refresh.
+/// How somebody showed who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// By making the account.
+    Registration,
+    /// By its password.
+    Password,
+}
+
+impl Method {
+    /// As sessions and the audit log have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Password => "password",
+        }
+    }
+}
+
+/// What an attempt to sign in led to.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Begun {
+    /// A session.
+    SignedIn(SignedIn),
+    /// A question for a second factor; there is no session yet.
+    SecondFactor(SecondFactor),
+}
+
+/// The answer of everything that signs in, and of refresh.
 #[derive(Debug, Serialize)]
 pub struct SignedIn {
     access_token: String,
@@ -44,7 +79,7 @@ impl Auth {
     ///
     /// # Errors
     /// `invalid_credentials` for an unknown address, a wrong password and a disabled account alike.
-    pub async fn login(&self, email: &str, password: String, client: &Client) -> Result<SignedIn, ApiError> {
+    pub async fn login(&self, email: &str, password: String, client: &Client) -> Result<Begun, ApiError> {
         let parts = &self.0;
         let email = email.trim().to_lowercase();
         self.throttle_sign_in(client.address, &email)?;
@@ -52,15 +87,44 @@ impl Auth {
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
         let matches = parts.passwords.verify(password, hash).await?;
         match account {
-            Some(account) if matches && !self.facts(&account).disabled => {
-                self.start_session(&account, client).await
+            Some(account) if matches => self.begin(&account, Method::Password, client).await,
+            found => {
+                self.refused(found.as_ref(), Method::Password, client).await;
+                Err(invalid_credentials())
             }
-            _ => Err(ApiError::new(Code::InvalidCredentials, "The address or the password is wrong.")),
         }
     }
 
+    /// Signs somebody in who showed by `method` that the account is theirs: asks for a second factor if
+    /// the account has one and the method is not one itself, else starts a session.
+    ///
+    /// Every way of signing in ends here, and nothing else starts sessions.
+    ///
+    /// # Errors
+    /// `invalid_credentials` for an account that is disabled.
+    pub async fn begin(&self, account: &Account, method: Method, client: &Client) -> Result<Begun, ApiError> {
+        if self.facts(account).disabled {
+            self.refused(Some(account), method, client).await;
+            return Err(invalid_credentials());
+        }
+        match self.second_factor(account, method, client).await? {
+            Some(question) => Ok(Begun::SecondFactor(question)),
+            None => self.start_session(account, method, client).await.map(Begun::SignedIn),
+        }
+    }
+
+    /// Records that a sign-in was refused. Which address was tried is told only if it has an account:
+    /// else it may be a password, typed into the wrong field.
+    pub(super) async fn refused(&self, account: Option<&Account>, method: Method, client: &Client) {
+        let target = account.map(|account| format!("user:{}", self.facts(account).id)).unwrap_or_default();
+        let event = Event::new(Action::SessionBegin, &Identity::Anonymous, client)
+            .target(target)
+            .detail("method", method.as_str());
+        audit::record(&self.0.store, event.denied()).await;
+    }
+
     /// Exchanges a refresh token for new tokens.
-    pub async fn refresh(&self, token: &str) -> Result<SignedIn, ApiError> {
+    pub async fn refresh(&self, token: &str, client: &Client) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
         let (next, next_hash) = new_refresh_token();
         let (session, user) = match self.rotate(token, next_hash).await? {
@@ -72,6 +136,10 @@ impl Auth {
                     user = user_id,
                     "a used refresh token was presented: ended session {session_id} of user {user_id}"
                 );
+                let event = Event::new(Action::SessionReuse, &Identity::Anonymous, client)
+                    .target(format!("session:{session_id}"))
+                    .detail("user", user_id);
+                audit::record(&parts.store, event.denied()).await;
                 return Err(invalid_refresh());
             }
             Rotation::Unknown => return Err(invalid_refresh()),
@@ -80,7 +148,7 @@ impl Auth {
         match account {
             Some(account) if !self.facts(&account).disabled => self.answer(&account, &session, next),
             _ => {
-                self.end_session(session).await?;
+                self.end_session(session, client).await?;
                 Err(invalid_refresh())
             }
         }
@@ -88,16 +156,17 @@ impl Auth {
 
     /// Ends the session of a refresh token. A token that means nothing is no error: the caller is
     /// signed out either way.
-    pub async fn logout(&self, token: &str) -> Result<(), ApiError> {
+    pub async fn logout(&self, token: &str, client: &Client) -> Result<(), ApiError> {
         match self.0.store.session_of_refresh(hash_of(token)).await? {
-            Some(session) => self.end_session(session).await,
+            Some(session) => self.end_session(session, client).await,
             None => Ok(()),
         }
     }
 
-    pub(super) async fn start_session(
+    async fn start_session(
         &self,
         account: &Account,
+        method: Method,
         client: &Client,
     ) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
@@ -113,7 +182,10 @@ impl Auth {
             ip: client.address.map(|address| address.to_string()).unwrap_or_default(),
             user_agent: client.user_agent.clone(),
         };
-        parts.store.start_session(session).await?;
+        let event = Event::new(Action::SessionBegin, &self.identity_of(account, &id), client)
+            .target(format!("session:{id}"))
+            .detail("method", method.as_str());
+        audit::with(&parts.store, event).start_session(session).await?;
         self.answer(account, &id, token)
     }
 
@@ -123,8 +195,10 @@ impl Auth {
         Ok(self.0.store.rotate_refresh(hash_of(token), next, now, expires_at).await?)
     }
 
-    async fn end_session(&self, session: String) -> Result<(), ApiError> {
-        self.0.store.end_session(&session).await?;
+    async fn end_session(&self, session: String, client: &Client) -> Result<(), ApiError> {
+        let event = Event::new(Action::SessionEnd, &Identity::Anonymous, client);
+        let event = event.target(format!("session:{session}"));
+        audit::with(&self.0.store, event).end_session(&session).await?;
         self.0.ended.add(session, Instant::now());
         Ok(())
     }
@@ -164,6 +238,10 @@ fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash
+}
+
+fn invalid_credentials() -> ApiError {
+    ApiError::new(Code::InvalidCredentials, "The address or the password is wrong.")
 }
 
 fn invalid_refresh() -> ApiError {

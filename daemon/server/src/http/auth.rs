@@ -13,6 +13,7 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
+use super::answer::RequestId;
 use super::caller::client_ip;
 use super::json;
 use crate::app::App;
@@ -35,7 +36,8 @@ impl FromRequestParts<App> for Client {
             parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         // `to_str` has let only ASCII through, so any byte is a boundary.
         let user_agent = agent[..agent.len().min(USER_AGENT_MAX_BYTES)].to_owned();
-        Ok(Self { address: client_ip(parts, app), user_agent })
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        Ok(Self { address: client_ip(parts, app), user_agent, request_id })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything that can be written: a closed list. Each command is its input and the way to its caller.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use alyx_core::document::Document;
@@ -9,7 +10,7 @@ use super::Session;
 use crate::accounts::{self, Account};
 use crate::handle::Reply;
 use crate::sessions::{self, Rotation};
-use crate::{Error, apply, changes, documents, executions, keys};
+use crate::{AuditRow, Error, apply, audit, changes, documents, executions, keys};
 
 /// A command in the queue.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Queued {
     pub(crate) command: Command,
     /// After this it is not begun any more.
     pub(crate) deadline: Option<Instant>,
+    /// Row of the audit log that goes into the same transaction.
+    pub(crate) audit: Option<Arc<AuditRow>>,
 }
 
 /// Everything that can be written.
@@ -38,6 +41,7 @@ pub(crate) enum Command {
     RecordExecutions(Job<Vec<executions::ExecutionRow>, ()>),
     TrimExecutions(Job<executions::Trim, u64>),
     TrimChanges(Job<changes::Trim, u64>),
+    AppendAudit(Job<AuditRow, ()>),
 }
 
 /// A command's input and the way to its caller.
@@ -75,6 +79,7 @@ macro_rules! with_job {
             Command::RecordExecutions($job) => $body,
             Command::TrimExecutions($job) => $body,
             Command::TrimChanges($job) => $body,
+            Command::AppendAudit($job) => $body,
         }
     };
 }
@@ -108,6 +113,7 @@ impl Command {
             Self::RecordExecutions(job) => job.run(session, executions::record),
             Self::TrimExecutions(job) => job.run(session, executions::trim),
             Self::TrimChanges(job) => job.run(session, changes::trim),
+            Self::AppendAudit(job) => job.run(session, audit::append),
         }
     }
 }
@@ -115,7 +121,13 @@ impl Command {
 impl<I, O: 'static> Job<I, O> {
     fn run(self, session: &mut Session<'_>, work: fn(&mut Session<'_>, I) -> Result<O, Error>) -> Settled {
         let Self { input, reply } = self;
-        let answer = session.savepoint(|session| work(session, input));
+        let answer = session.savepoint(|session| {
+            let output = work(session, input)?;
+            if let Some(row) = session.audit.take() {
+                audit::append(session, row)?;
+            }
+            Ok(output)
+        });
         Settled {
             error: answer.as_ref().err().cloned(),
             answer: Box::new(move |commit| reply.send(commit.map_or(answer, |error| Err(error.clone())))),

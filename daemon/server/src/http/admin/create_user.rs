@@ -6,15 +6,16 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::app::App;
-use crate::auth::NewUser;
+use crate::auth::{Client, NewUser};
 use crate::http::{AdminCaller, JsonBody, json};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
     AdminCaller(caller): AdminCaller,
+    client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let user: NewUser = body.parse()?;
-    Ok(json(StatusCode::CREATED, app.auth.create_user(user, &caller.identity).await?))
+    Ok(json(StatusCode::CREATED, app.auth.create_user(user, &caller.identity, &client).await?))
 }

@@ -5,11 +5,12 @@ use http::StatusCode;
 
 use super::RefreshToken;
 use crate::app::App;
+use crate::auth::Client;
 use crate::http::JsonBody;
 use crate::problem::ApiError;
 
-pub async fn handle(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
+pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<StatusCode, ApiError> {
     let RefreshToken { refresh_token } = body.parse()?;
-    app.auth.logout(&refresh_token).await?;
+    app.auth.logout(&refresh_token, &client).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,104 @@
+//! Who did what: events for the audit log. One action is one [`Action`]; the list is closed and
+//! `docs/auth.md` has the same one.
+//!
+//! Put an event into the transaction of the write it tells of, with [`with`]; use [`record`] for what
+//! was refused or led to no write. An event holds no password, token, code or key, nor a part of one.
+
+use alyx_core::identity::Identity;
+use alyx_store::{AuditOutcome, AuditRow, Store};
+use serde_json::{Map, Value};
+
+use crate::auth::Client;
+use crate::problem::error_chain;
+
+macro_rules! actions {
+    ($($(#[$about:meta])* $variant:ident $text:literal,)*) => {
+        /// What is done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action { $($(#[$about])* $variant,)* }
+
+        impl Action {
+            /// As it is stored.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+actions! {
+    /// An account was made by its owner.
+    Register "account.register",
+    /// Somebody signed in, or failed to.
+    SessionBegin "session.begin",
+    /// A session ended before its time.
+    SessionEnd "session.end",
+    /// A refresh token was presented again after its use.
+    SessionReuse "session.reuse",
+    /// An administrator made an account.
+    UserCreate "user.create",
+}
+
+/// Something that was done or tried.
+#[derive(Clone, Debug)]
+pub struct Event {
+    row: AuditRow,
+    details: Map<String, Value>,
+}
+
+impl Event {
+    /// `who` did this, from where `client` is. It went well unless something else is said.
+    pub fn new(action: Action, who: &Identity, client: &Client) -> Self {
+        let row = AuditRow {
+            identity: who.label(),
+            address: client.address.map(|address| address.to_string()).unwrap_or_default(),
+            action: action.as_str().to_owned(),
+            target: String::new(),
+            outcome: AuditOutcome::Ok,
+            request_id: client.request_id.clone(),
+            details_json: None,
+        };
+        Self { row, details: Map::new() }
+    }
+
+    /// To what: a kind and an id, such as `user:01J…`.
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Self {
+        self.row.target = target.into();
+        self
+    }
+
+    /// It was refused.
+    #[must_use]
+    pub fn denied(mut self) -> Self {
+        self.row.outcome = AuditOutcome::Denied;
+        self
+    }
+
+    /// One detail. Never a secret.
+    #[must_use]
+    pub fn detail(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+
+    fn into_row(mut self) -> AuditRow {
+        if !self.details.is_empty() {
+            self.row.details_json = Some(Value::Object(self.details).to_string());
+        }
+        self.row
+    }
+}
+
+/// The store for one write, into whose transaction the event goes.
+pub fn with(store: &Store, event: Event) -> Store {
+    store.audited(event.into_row())
+}
+
+/// Records an event of its own. One that cannot be recorded is logged: what was refused stays refused.
+pub async fn record(store: &Store, event: Event) {
+    let action = event.row.action.clone();
+    if let Err(error) = store.append_audit(event.into_row()).await {
+        tracing::error!(action, "{action} was not recorded: {}", error_chain(&error));
+    }
+}
