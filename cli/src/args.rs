@@ -52,7 +52,7 @@ pub enum Command {
     Executions(Executions),
     /// Create and list users
     Users(Users),
-    /// Check a schema file
+    /// Check a schema file, describe its format
     Schema(Schema),
     /// Print the version
     Version,
@@ -203,6 +203,8 @@ pub enum SchemaCommand {
         #[arg(default_value = "schema.yaml")]
         file: PathBuf,
     },
+    /// Print the JSON Schema of the format, for editors
+    JsonSchema,
 }
 
 /// The address of `--listen`. Names are not looked up: they may stand for several addresses.

@@ -17,7 +17,7 @@ struct Step {
 }
 
 /// Code blocks of a language: the text of each.
-fn blocks(text: &str, language: &str) -> Vec<String> {
+pub fn blocks(text: &str, language: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut open: Option<(bool, Vec<&str>)> = None;
     for line in text.lines() {

@@ -12,6 +12,7 @@
 //! | `newcomer` | what beginners get wrong, and what they are told |
 //! | `input` | bad schemas, configurations and command lines |
 //! | `reload` | edited functions and schemas |
+//! | `schema` | types, options and mistakes of a schema |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
 //! | `store` | what was acknowledged stays |
 //! | `commands` | the `alyx` command |
@@ -29,6 +30,7 @@ mod hostile;
 mod input;
 mod newcomer;
 mod reload;
+mod schema;
 mod service;
 mod store;
 

@@ -6,6 +6,7 @@ pub(crate) mod convert;
 mod id;
 mod json;
 mod parse;
+mod richtext;
 mod timestamp;
 mod write;
 

@@ -7,6 +7,7 @@
 //! | `reader` | reading that tree while collecting problems |
 //! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `units` | one part each |
 //! | `check` | what needs the whole schema |
+//! | `json_schema` | the format, for editors |
 
 mod check;
 mod collection;
@@ -14,6 +15,7 @@ mod env;
 mod field;
 mod field_options;
 mod function;
+mod json_schema;
 mod model;
 mod reader;
 mod units;
@@ -24,10 +26,11 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, Format,
     FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
-    PrimaryKind, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
+    PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
 };
 
 use crate::limits::{COLLECTIONS_MAX, FUNCTIONS_MAX};
@@ -84,6 +87,10 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let version = section.take("version");
     let collections_at = section.take("collections");
     let functions_at = section.take("functions");
+    if let Some(at) = section.take("buckets") {
+        let hint = "remove buckets; keep small files in a field of type blob meanwhile";
+        reader.report(at.key, &at.path, "this version does not store files yet", hint);
+    }
     section.finish(reader);
     match version {
         None => reader.report(at.key, "", "version is missing", "add version: 1"),

@@ -1,5 +1,5 @@
 //! A stored value, in the five forms SQLite knows. What it means follows from the field's
-//! [`FieldKind`](crate::schema::FieldKind); the table stands in `docs/data.md`.
+//! [`FieldKind`](crate::schema::FieldKind); the table stands in `docs/schema.md`.
 
 /// A value as it is stored and bound to statements.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,7 +6,7 @@ use alyx_core::migration::diff;
 use alyx_core::schema::{parse, parse_function};
 use proptest::prelude::{any, prop, proptest};
 
-const GOOD: &str = include_str!("../../../docs/data.md");
+const GOOD: &str = include_str!("../../../docs/schema.md");
 
 fn good() -> &'static str {
     GOOD.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the page shows a schema")

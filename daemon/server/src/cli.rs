@@ -37,6 +37,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of schema.yaml, for editors.
+    JsonSchema,
     /// Run a compiler within bounds; how the daemon builds functions.
     #[command(hide = true)]
     Build(Build),
@@ -101,6 +103,10 @@ pub fn run() -> ExitCode {
             }
         }
         Command::CheckSchema { file, json } => check::schema(&file, json),
+        Command::JsonSchema => {
+            print::data(&format!("{:#}", alyx_core::schema::json_schema()));
+            ExitCode::SUCCESS
+        }
         Command::Build(Build { program, arguments }) => match process::build(program, arguments) {
             Ok(never) => match never {},
             Err(error) => failed(&error),

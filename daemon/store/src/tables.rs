@@ -66,6 +66,7 @@ const fn column_type(kind: &FieldKind) -> &'static str {
         | FieldKind::Uuid
         | FieldKind::String
         | FieldKind::Text
+        | FieldKind::RichText(_)
         | FieldKind::Timestamp
         | FieldKind::Date
         | FieldKind::Json

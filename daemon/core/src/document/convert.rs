@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::json::compact;
+use super::richtext::clean;
 use super::timestamp::{canonical_timestamp, is_date};
 use crate::limits::{EMAIL_MAX_BYTES, ID_MAX_BYTES, URL_MAX_BYTES};
 use crate::schema::{Field, FieldKind, Format, PrimaryKind, SelectOptions, Validation};
@@ -81,6 +82,7 @@ pub(crate) fn canonical_text(kind: &FieldKind, text: String) -> Result<String, F
             true => Ok(text),
             false => Err(Fault::new("invalid_date", "must be a date of the form YYYY-MM-DD")),
         },
+        FieldKind::RichText(preset) => Ok(clean(*preset, &text)),
         FieldKind::Select(options) if !options.values.contains(&text) => Err(not_one_of(&options.values)),
         _ => Ok(text),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Change, Step};
-use crate::schema::{Collection, Field, FieldKind};
+use crate::schema::{Collection, Field, FieldKind, RichText};
 
 /// Adds what separates two versions of a field. Indexes are compared elsewhere.
 pub(super) fn compare_field(
@@ -87,5 +87,14 @@ fn kind_reason(old: &FieldKind, new: &FieldKind) -> Option<String> {
 /// Whether every stored value of `old` is one of `new`.
 fn widens(old: &FieldKind, new: &FieldKind) -> bool {
     let text = !matches!(old, FieldKind::Int | FieldKind::Float | FieldKind::Bool | FieldKind::Blob);
+    // What a wider preset kept, it would keep again.
+    let richer = |preset: RichText| match preset {
+        RichText::Basic => 0,
+        RichText::Standard => 1,
+        RichText::Full => 2,
+    };
+    if let (FieldKind::RichText(old), FieldKind::RichText(new)) = (old, new) {
+        return richer(*old) <= richer(*new);
+    }
     matches!(new, FieldKind::String | FieldKind::Text) && text && !old.is_json_text()
 }

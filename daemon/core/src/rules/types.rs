@@ -39,6 +39,7 @@ impl Type {
             | FieldKind::Uuid
             | FieldKind::String
             | FieldKind::Text
+            | FieldKind::RichText(_)
             | FieldKind::Date
             | FieldKind::Email
             | FieldKind::Url

@@ -2,7 +2,8 @@
 
 use super::field_options::{self, Options};
 use super::reader::{At, Reader, Section};
-use super::{DefaultValue, Field, FieldKind, OnDelete, PrimaryKind, SelectOptions, Validation};
+use super::yaml::Yaml;
+use super::{DefaultValue, Field, FieldKind, OnDelete, PrimaryKind, RichText, SelectOptions, Validation};
 use crate::document::convert::convert;
 use crate::limits::{SELECT_VALUE_MAX_BYTES, SELECT_VALUES_MAX};
 
@@ -12,6 +13,7 @@ const TYPES: &[(&str, FieldType)] = &[
     ("uuid", FieldType::Plain(FieldKind::Uuid)),
     ("string", FieldType::Plain(FieldKind::String)),
     ("text", FieldType::Plain(FieldKind::Text)),
+    ("richtext", FieldType::RichText),
     ("int", FieldType::Plain(FieldKind::Int)),
     ("float", FieldType::Plain(FieldKind::Float)),
     ("bool", FieldType::Plain(FieldKind::Bool)),
@@ -27,8 +29,14 @@ const TYPES: &[(&str, FieldType)] = &[
 
 enum FieldType {
     Plain(FieldKind),
+    RichText,
     Select,
     Relation,
+}
+
+/// The names of all types.
+pub(super) fn type_names() -> Vec<&'static str> {
+    TYPES.iter().map(|(name, _)| *name).collect()
 }
 
 /// Reads a field. Problems are reported; what is returned then is only good for further checks.
@@ -36,9 +44,15 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
     let mut section = reader.section(at)?;
     let declared = section.take("type");
     if declared.is_none() {
-        let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        let hint = format!("add type: {}", names.join(" | "));
+        let hint = format!("add type: {}", type_names().join(" | "));
         reader.report(at.key, &at.path, "the field has no type", &hint);
+    }
+    if let Some(at) =
+        declared.as_ref().filter(|at| matches!(&at.node.value, Yaml::Text(text) if text == "file"))
+    {
+        let hint = "use a field of type blob for small files, or a url to where the file lies";
+        reader.refuse(at, "this version does not store files yet", hint);
+        return None;
     }
     let words: Vec<(&str, &FieldType)> = TYPES.iter().map(|(name, field_type)| (*name, field_type)).collect();
     let field_type = declared.and_then(|at| reader.word(&at, "type", &words));
@@ -62,6 +76,7 @@ fn build(name: &str, kind: FieldKind, at: &At<'_>, options: Options, reader: &mu
         unique: options.unique,
         nullable: options.nullable,
         index: options.index,
+        search: options.search,
         default: None,
         on_update_now: options.on_update_now,
         client: options.client,
@@ -81,12 +96,16 @@ fn kind(
     at: &At<'_>,
 ) -> Option<FieldKind> {
     let select = section.take("select");
+    let richtext = section.take("richtext");
     let relation = section.take("relation");
     let references = section.take("references");
     let on_delete = section.take("onDelete");
     let field_type = field_type?;
     if let (Some(at), false) = (&select, matches!(field_type, FieldType::Select)) {
         reader.report(at.key, &at.path, "only a field of type select has this option", "");
+    }
+    if let (Some(at), false) = (&richtext, matches!(field_type, FieldType::RichText)) {
+        reader.report(at.key, &at.path, "only a field of type richtext has this option", "");
     }
     if let (Some(at), false) = (&relation, matches!(field_type, FieldType::Relation)) {
         reader.report(at.key, &at.path, "only a field of type relation has this option", "");
@@ -119,6 +138,7 @@ fn kind(
             }
             match plain {
                 FieldType::Plain(kind) => Some(kind.clone()),
+                FieldType::RichText => Some(FieldKind::RichText(read_richtext(reader, richtext.as_ref())?)),
                 _ => read_select(reader, select.as_ref(), at),
             }
         }
@@ -158,6 +178,15 @@ fn read_select(reader: &mut Reader<'_>, select: Option<&At<'_>>, at: &At<'_>) ->
     // Bounded above, so it fits.
     let max_select = u32::try_from(max_select?).unwrap_or(u32::MAX);
     Some(FieldKind::Select(SelectOptions { values: texts, max_select }))
+}
+
+fn read_richtext(reader: &mut Reader<'_>, richtext: Option<&At<'_>>) -> Option<RichText> {
+    let Some(at) = richtext else { return Some(RichText::default()) };
+    let mut section = reader.section(at)?;
+    let preset = section.take("preset");
+    section.finish(reader);
+    let words = [("basic", RichText::Basic), ("standard", RichText::Standard), ("full", RichText::Full)];
+    preset.map_or(Some(RichText::default()), |at| reader.word(&at, "preset", &words))
 }
 
 fn read_relation(
@@ -261,6 +290,9 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
         if field.nullable {
             refuse("a primary field cannot be nullable", "remove nullable");
         }
+        if field.search {
+            refuse("a primary field cannot be searched", "get the document by its id");
+        }
         if field.internal || field.hidden {
             refuse("a primary field cannot be internal or hidden", "");
         }
@@ -270,6 +302,12 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
     let indexable = !matches!(field.kind, FieldKind::Json | FieldKind::Blob) && !field.kind.is_json_text();
     if !indexable && (field.unique || field.index) {
         refuse("a field of this type cannot be unique or indexed", "");
+    }
+    if field.search && !field.kind.is_prose() {
+        refuse("a field of this type cannot be searched", "it is for string, text, richtext, email and url");
+    }
+    if field.search && (field.internal || field.hidden) {
+        refuse("an internal or hidden field cannot be searched", "clients would learn what it holds");
     }
     if field.on_update_now && field.kind != FieldKind::Timestamp {
         refuse("onUpdate: now needs a field of type timestamp", "");
@@ -314,6 +352,7 @@ pub(super) fn plain(name: &str, kind: FieldKind) -> Field {
         unique: false,
         nullable: false,
         index: false,
+        search: false,
         default: None,
         on_update_now: false,
         client: false,

@@ -16,6 +16,7 @@ pub(super) struct Options<'n> {
     pub(super) unique: bool,
     pub(super) nullable: bool,
     pub(super) index: bool,
+    pub(super) search: bool,
     pub(super) client: bool,
     pub(super) internal: bool,
     pub(super) hidden: bool,
@@ -37,6 +38,7 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, section: &mut Section<'n>) -> Op
         unique: flag("unique"),
         nullable: flag("nullable"),
         index: flag("index"),
+        search: flag("search"),
         client: flag("client"),
         internal: flag("internal"),
         hidden: flag("hidden"),
@@ -72,7 +74,8 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, section: &mut Section<'n>) -> Op
 impl Options<'_> {
     /// The conditions on the value, as far as the type knows them.
     pub(super) fn validation(&self, reader: &mut Reader<'_>, kind: &FieldKind) -> Validation {
-        let text = matches!(kind, FieldKind::String | FieldKind::Text | FieldKind::Email | FieldKind::Url);
+        let rich = matches!(kind, FieldKind::RichText(_));
+        let text = kind.is_prose() && !rich;
         let number = matches!(kind, FieldKind::Int | FieldKind::Float);
         let plain_text = matches!(kind, FieldKind::String | FieldKind::Text);
         let mut allowed = |at: &Option<At<'_>>, holds: bool, types: &str| {
@@ -81,8 +84,8 @@ impl Options<'_> {
                 reader.report(at.key, &at.path, message, &format!("it is for {types}"));
             }
         };
-        allowed(&self.min_length, text, "string, text, email and url");
-        allowed(&self.max_length, text, "string, text, email and url");
+        allowed(&self.min_length, text || rich, "string, text, richtext, email and url");
+        allowed(&self.max_length, text || rich, "string, text, richtext, email and url");
         allowed(&self.pattern, text, "string, text, email and url");
         allowed(&self.min, number, "int and float");
         allowed(&self.max, number, "int and float");

@@ -50,6 +50,8 @@ pub struct Field {
     pub nullable: bool,
     /// Has an index of its own.
     pub index: bool,
+    /// Part of the collection's full-text index. Text types only, never `internal` or `hidden`.
+    pub search: bool,
     /// What an absent value becomes.
     pub default: Option<DefaultValue>,
     /// Set to the current time by every update. `timestamp` only.
@@ -79,6 +81,8 @@ pub enum FieldKind {
     String,
     /// Text of any length.
     Text,
+    /// HTML that was cleaned when it was written.
+    RichText(RichText),
     /// 64-bit integer.
     Int,
     /// Finite double.
@@ -108,6 +112,18 @@ pub enum FieldKind {
         /// Type of the other collection's primary field.
         target: PrimaryKind,
     },
+}
+
+/// Which HTML a `richtext` field keeps; the lists stand in `docs/schema.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RichText {
+    /// Emphasis, links, lists and quotes.
+    Basic,
+    /// The same with headings, images, tables and code blocks.
+    #[default]
+    Standard,
+    /// The same with classes, folding sections and text direction.
+    Full,
 }
 
 /// Types that a primary field may have.
@@ -437,6 +453,12 @@ impl Field {
 }
 
 impl FieldKind {
+    /// Whether it is text that people read, so that it can be searched.
+    #[must_use]
+    pub const fn is_prose(&self) -> bool {
+        matches!(self, Self::String | Self::Text | Self::RichText(_) | Self::Email | Self::Url)
+    }
+
     /// Whether its stored text is JSON: `json`, and `select` with several values.
     #[must_use]
     pub const fn is_json_text(&self) -> bool {
@@ -455,6 +477,7 @@ impl FieldKind {
             Self::Uuid => "uuid",
             Self::String => "string",
             Self::Text => "text",
+            Self::RichText(_) => "richtext",
             Self::Int => "int",
             Self::Float => "float",
             Self::Bool => "bool",

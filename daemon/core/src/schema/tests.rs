@@ -209,13 +209,23 @@ fn fields_are_checked() {
         "type: string, validate: { format: email, pattern: '@x$' }",
         "type: timestamp, onUpdate: now, client: true",
         "type: id, references: c.id, index: true",
+        "type: richtext",
+        "type: richtext, richtext: { preset: basic }, search: true, maxLength: 100, default: \"<p>x</p>\"",
+        "type: email, search: true, unique: true",
     ] {
         good(&field(options));
     }
     for (options, expected) in [
         ("nullable: true", "the field has no type"),
-        ("type: richtext", "unknown type \"richtext\""),
-        ("type: string, search: true", "unknown key \"search\"\n  hint: accepted: type, select"),
+        ("type: vector", "unknown type \"vector\""),
+        ("type: file", "f.type: this version does not store files yet\n  hint: use a field of type blob"),
+        ("type: string, serch: true", "unknown key \"serch\"\n  hint: did you mean \"search\"?"),
+        ("type: int, search: true", "a field of this type cannot be searched"),
+        ("type: string, search: true, hidden: true", "an internal or hidden field cannot be searched"),
+        ("type: richtext, richtext: { preset: wild }", "unknown preset \"wild\"\n  hint: accepted: basic"),
+        ("type: string, richtext: { preset: full }", "only a field of type richtext has this option"),
+        ("type: richtext, validate: { pattern: x }", "a field of type richtext does not have this option"),
+        ("type: richtext, default: \"<p>long</p>\", maxLength: 5", "it must have at most 5 characters"),
         ("type: string, default: 1", "the default is not valid for the field: it must be text"),
         ("type: int, default: 1.5", "it must be a whole number"),
         ("type: int, default: 99999999999999999999", "it must fit into 64 bits"),

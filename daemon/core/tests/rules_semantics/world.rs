@@ -157,6 +157,7 @@ fn field(name: &str, kind: FieldKind) -> Field {
         unique: false,
         nullable: name != "id",
         index: false,
+        search: false,
         default: None,
         on_update_now: false,
         client: false,

@@ -161,6 +161,7 @@ fn field_shape(field: &Field) -> Value {
         FieldKind::Id | FieldKind::String | FieldKind::Text | FieldKind::Relation { .. } => {
             json!({ "type": "string" })
         }
+        FieldKind::RichText(_) => json!({ "type": "string", "contentMediaType": "text/html" }),
         FieldKind::Uuid => json!({ "type": "string", "format": "uuid" }),
         FieldKind::Int => json!({ "type": "integer", "format": "int64" }),
         FieldKind::Float => json!({ "type": "number" }),

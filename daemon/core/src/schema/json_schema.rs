@@ -1,0 +1,282 @@
+//! The format of `schema.yaml` as a JSON Schema, for editors. Table: one entry a key. It says what an
+//! editor can use; the parser stays the judge. A test compares every list of keys and words here with
+//! what the parser itself names as accepted.
+
+use serde_json::{Map, Value, json};
+
+use super::field::type_names;
+use crate::limits::{CONCURRENCY_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SELECT_VALUES_MAX};
+
+/// Names of collections, fields, indexes and functions.
+const NAME: &str = "^(?!_alyx)(?!sqlite_)[a-z][a-z0-9_-]{0,62}$";
+
+/// The JSON Schema (2020-12) of `schema.yaml`.
+#[must_use]
+pub fn json_schema() -> Value {
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Alyx schema",
+        "description": "Collections, fields, access rules and functions of a project (schema.yaml)",
+        "type": "object",
+        "properties": {
+            "version": about(json!({ "const": 1 }), "Version of the format"),
+            "collections": about(named("collection"), "Collections by name"),
+            "functions": about(named("function"), "Functions by name"),
+        },
+        "required": ["version"],
+        "additionalProperties": false,
+        "$defs": definitions(),
+    })
+}
+
+fn definitions() -> Value {
+    json!({
+        "collection": optional(collection()),
+        "index": index(),
+        "field": field(),
+        "richtext": optional(object(json!({ "preset": words(&["basic", "standard", "full"]) }), &[])),
+        "select": object(
+            json!({
+                "values": { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "maxItems": SELECT_VALUES_MAX, "uniqueItems": true },
+                "maxSelect": { "type": "integer", "minimum": 1, "maximum": SELECT_VALUES_MAX },
+            }),
+            &["values"],
+        ),
+        "relation": object(
+            json!({ "collection": { "type": "string" }, "onDelete": { "$ref": "#/$defs/onDelete" } }),
+            &["collection"],
+        ),
+        "onDelete": about(
+            words(&["restrict", "cascade", "set_null"]),
+            "What happens to this document when the other one is deleted",
+        ),
+        "validate": optional(object(
+            json!({
+                "minLength": { "type": "integer", "minimum": 0 },
+                "maxLength": { "type": "integer", "minimum": 0 },
+                "min": { "type": "number" },
+                "max": { "type": "number" },
+                "format": words(&["email", "url", "uuid"]),
+                "pattern": about(json!({ "type": "string" }), "Regular expression of the Rust crate regex"),
+                "enum": { "type": "array", "items": { "type": ["string", "number"] }, "minItems": 1, "maxItems": SELECT_VALUES_MAX },
+            }),
+            &[],
+        )),
+        "collectionRules": optional(rules(&["create", "read", "get", "list", "update", "delete"])),
+        "functionRules": optional(rules(&["invoke"])),
+        "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
+        "function": function(),
+        "limits": optional(object(
+            json!({
+                "memory": { "$ref": "#/$defs/size" },
+                "cpu": { "type": "number", "exclusiveMinimum": 0 },
+                "cpu_time": { "$ref": "#/$defs/duration" },
+                "processes": { "type": "integer", "minimum": 1 },
+                "files": { "type": "integer", "minimum": 1 },
+                "tmp": { "$ref": "#/$defs/size" },
+                "output": { "$ref": "#/$defs/size" },
+                "logs": { "$ref": "#/$defs/size" },
+            }),
+            &[],
+        )),
+        "instances": optional(object(
+            json!({
+                "min": { "type": "integer", "minimum": 0, "maximum": INSTANCES_MAX },
+                "max": { "type": "integer", "minimum": 1, "maximum": INSTANCES_MAX },
+                "idle": { "$ref": "#/$defs/duration" },
+                "recycle_after": { "type": "integer", "minimum": 1 },
+            }),
+            &[],
+        )),
+        "size": { "type": "string", "pattern": "^[0-9]+(b|kb|mb|gb)$" },
+        "duration": { "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" },
+    })
+}
+
+fn collection() -> Value {
+    object(
+        json!({
+            "fields": about(named("field"), "Fields by name; exactly one is primary"),
+            "indexes": { "type": ["array", "null"], "items": { "$ref": "#/$defs/index" }, "maxItems": INDEXES_MAX },
+            "rules": about(json!({ "$ref": "#/$defs/collectionRules" }), "Who may do what; a missing rule denies everyone but administrators"),
+        }),
+        &[],
+    )
+}
+
+fn index() -> Value {
+    object(
+        json!({
+            "name": { "type": "string", "pattern": NAME },
+            "fields": { "type": "array", "items": { "type": "string" }, "minItems": 1, "maxItems": INDEX_FIELDS_MAX, "uniqueItems": true },
+            "unique": { "type": "boolean" },
+            "order": words(&["asc", "desc"]),
+        }),
+        &["name", "fields"],
+    )
+}
+
+fn field() -> Value {
+    let flag = |text: &str| about(json!({ "type": "boolean" }), text);
+    let length = |text: &str| about(json!({ "type": "integer", "minimum": 0 }), text);
+    let part = |name: &str| json!({ "$ref": format!("#/$defs/{name}") });
+    object(
+        json!({
+            "type": about(words(&type_names()), "Type of the field's values"),
+            "select": part("select"),
+            "richtext": part("richtext"),
+            "relation": part("relation"),
+            "references": about(json!({ "type": "string", "pattern": "^[^.]+\\.[^.]+$" }), "Short form of a relation: users.id"),
+            "onDelete": part("onDelete"),
+            "primary": flag("The document's id"),
+            "unique": flag("No two documents have the same value"),
+            "nullable": flag("May be null"),
+            "index": flag("Has an index"),
+            "search": flag("Found by full-text search"),
+            "client": flag("Clients may set what the server would set"),
+            "internal": flag("Clients can neither see nor set it"),
+            "hidden": flag("Clients can set it, but not see it"),
+            "onUpdate": about(words(&["now"]), "Set by every update"),
+            "minLength": length("Shortest text, in characters"),
+            "maxLength": length("Longest text, in characters"),
+            "validate": part("validate"),
+            "default": about(json!({}), "What an absent value becomes: a value, auto (id, uuid) or now (timestamp, date)"),
+        }),
+        &["type"],
+    )
+}
+
+fn function() -> Value {
+    object(
+        json!({
+            "runtime": words(&["node", "python", "go"]),
+            "entrypoint": { "type": "string" },
+            "timeout": { "$ref": "#/$defs/duration" },
+            "memory": { "$ref": "#/$defs/size" },
+            "limits": { "$ref": "#/$defs/limits" },
+            "concurrency": { "type": "integer", "minimum": 1, "maximum": CONCURRENCY_MAX },
+            "instances": { "$ref": "#/$defs/instances" },
+            "env": { "type": ["object", "null"], "additionalProperties": { "type": "string" } },
+            "rules": { "$ref": "#/$defs/functionRules" },
+        }),
+        &["runtime"],
+    )
+}
+
+fn object(properties: Value, required: &[&str]) -> Value {
+    json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
+}
+
+/// A section that may be left empty: `rules:` alone is nothing.
+fn optional(mut object: Value) -> Value {
+    object["type"] = json!(["object", "null"]);
+    object
+}
+
+fn named(definition: &str) -> Value {
+    json!({
+        "type": ["object", "null"],
+        "propertyNames": { "pattern": NAME },
+        "additionalProperties": { "$ref": format!("#/$defs/{definition}") },
+    })
+}
+
+fn rules(names: &[&str]) -> Value {
+    let rule = |name: &&str| ((*name).to_owned(), json!({ "$ref": "#/$defs/rule" }));
+    object(Value::Object(names.iter().map(rule).collect::<Map<_, _>>()), &[])
+}
+
+fn words(words: &[&str]) -> Value {
+    json!({ "enum": words })
+}
+
+fn about(mut shape: Value, text: &str) -> Value {
+    shape["description"] = json!(text);
+    shape
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::json_schema;
+    use crate::schema::parse;
+
+    /// What the parser says it accepts where this file has the word `zzz`.
+    fn accepted(text: &str) -> Vec<String> {
+        let problems = parse("s.yaml", text).expect_err("zzz is unknown");
+        let hints = problems.iter().filter(|problem| problem.message.contains("\"zzz\""));
+        let hint = hints.filter_map(|problem| problem.hint.as_deref()).next();
+        let (_, list) =
+            hint.unwrap_or_else(|| panic!("{problems:#?}")).split_once("ccepted: ").expect("a list");
+        let mut words: Vec<String> = list.split(", ").map(str::to_owned).collect();
+        words.sort();
+        words
+    }
+
+    fn field(options: &str) -> String {
+        format!("version: 1\ncollections: {{ c: {{ fields: {{ f: {{ {options} }} }} }} }}\n")
+    }
+
+    #[test]
+    fn keys_are_those_of_the_parser() {
+        let schema = json_schema();
+        // The editor is not offered what the parser only knows to refuse.
+        let refused = ["buckets"];
+        let check = |pointer: &str, text: &str| {
+            let properties = schema.pointer(&format!("{pointer}/properties")).and_then(Value::as_object);
+            let mut keys: Vec<&String> = properties.unwrap_or_else(|| panic!("{pointer}")).keys().collect();
+            keys.sort();
+            let mut expected = accepted(text);
+            expected.retain(|key| !refused.contains(&key.as_str()));
+            assert_eq!(keys, expected.iter().collect::<Vec<_>>(), "{pointer}");
+        };
+        check("", "version: 1\nzzz: 1\n");
+        check("/$defs/collection", "version: 1\ncollections: { c: { zzz: 1 } }\n");
+        check("/$defs/index", "version: 1\ncollections: { c: { indexes: [{ zzz: 1 }] } }\n");
+        check("/$defs/collectionRules", "version: 1\ncollections: { c: { rules: { zzz: x } } }\n");
+        check("/$defs/field", &field("type: int, zzz: 1"));
+        check("/$defs/select", &field("type: select, select: { zzz: 1 }"));
+        check("/$defs/richtext", &field("type: richtext, richtext: { zzz: 1 }"));
+        check("/$defs/relation", &field("type: relation, relation: { zzz: 1 }"));
+        check("/$defs/validate", &field("type: int, validate: { zzz: 1 }"));
+        check("/$defs/function", "version: 1\nfunctions: { f: { zzz: 1 } }\n");
+        check("/$defs/functionRules", "version: 1\nfunctions: { f: { rules: { zzz: x } } }\n");
+        check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
+        check("/$defs/instances", "version: 1\nfunctions: { f: { instances: { zzz: 1 } } }\n");
+    }
+
+    #[test]
+    fn words_are_those_of_the_parser() {
+        let schema = json_schema();
+        let check = |pointer: &str, text: &str| {
+            let words = schema.pointer(&format!("{pointer}/enum")).and_then(Value::as_array);
+            let mut words: Vec<&str> =
+                words.unwrap_or_else(|| panic!("{pointer}")).iter().filter_map(Value::as_str).collect();
+            words.sort_unstable();
+            assert_eq!(words, accepted(text), "{pointer}");
+        };
+        check("/$defs/field/properties/type", &field("type: zzz"));
+        check("/$defs/field/properties/onUpdate", &field("type: timestamp, onUpdate: zzz"));
+        check("/$defs/richtext/properties/preset", &field("type: richtext, richtext: { preset: zzz }"));
+        check("/$defs/onDelete", &field("type: relation, relation: { collection: c, onDelete: zzz }"));
+        check("/$defs/validate/properties/format", &field("type: string, validate: { format: zzz }"));
+        check(
+            "/$defs/index/properties/order",
+            "version: 1\ncollections: { c: { indexes: [{ order: zzz }] } }\n",
+        );
+        check("/$defs/function/properties/runtime", "version: 1\nfunctions: { f: { runtime: zzz } }\n");
+    }
+
+    /// `UPDATE=1` writes the published copy anew.
+    #[test]
+    fn the_published_copy_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/schema.json");
+        let text = format!("{:#}\n", json_schema());
+        if std::env::var_os("UPDATE").is_some() {
+            std::fs::write(path, &text).expect("write docs/schema.json");
+        }
+        let published = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(published == text, "docs/schema.json is not current; run with UPDATE=1");
+    }
+}
