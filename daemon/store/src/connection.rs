@@ -43,12 +43,12 @@ pub(crate) fn prepare_file(path: &Path) -> Result<File, Error> {
 }
 
 /// SQLite makes the content of its files durable; that there is a file is up to its creator.
-fn sync_directory(path: &Path) -> Result<(), Error> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), Error> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(file_error(directory))
 }
 
-fn open_private(path: &Path) -> Result<File, Error> {
+pub(crate) fn open_private(path: &Path) -> Result<File, Error> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -64,7 +64,7 @@ fn open_private(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
-fn file_error(path: &Path) -> impl Fn(io::Error) -> Error {
+pub(crate) fn file_error(path: &Path) -> impl Fn(io::Error) -> Error {
     move |source| Error::File { path: path.to_owned(), source: Arc::new(source) }
 }
 
@@ -133,7 +133,7 @@ fn application_id(connection: &Connection) -> Result<i64, Error> {
     Ok(connection.query_row("PRAGMA application_id", [], |row| row.get(0))?)
 }
 
-fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_foreign(connection: &Connection, path: &Path) -> Result<(), Error> {
     let application = application_id(connection)?;
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     // A crash between the first migration and the stamp leaves our tables without it.

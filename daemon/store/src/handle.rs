@@ -20,7 +20,7 @@ pub(crate) use pending::Reply;
 
 use crate::limits::{READERS_MAX, READERS_MIN};
 use crate::queue::Refused;
-use crate::readers::{Lane, ReadJob, Readers};
+use crate::readers::{Lane, ReadJob, Readers, Reading};
 use crate::writer::{Command, Job, Queued, Writer, WriterLink};
 use crate::{AuditRow, Error, Options, connection};
 
@@ -178,11 +178,20 @@ impl Store {
         O: Send + 'static,
         F: FnOnce(&Connection) -> Result<O, Error> + Send + 'static,
     {
-        let (reply, pending, abandoned) = Pending::new();
         let deadline = self.deadline.or_else(|| Instant::now().checked_add(self.shared.read_timeout));
-        let work = move |connection: Result<&Connection, Error>| {
-            let answer = connection.and_then(|connection| {
-                catch_unwind(AssertUnwindSafe(|| work(connection)))
+        self.read_until(lane, deadline, move |reading| work(reading.connection))
+    }
+
+    /// Has `work` done by a reader, with no other deadline than the one given.
+    pub(crate) fn read_until<O, F>(&self, lane: Lane, deadline: Option<Instant>, work: F) -> Pending<O>
+    where
+        O: Send + 'static,
+        F: FnOnce(&Reading<'_>) -> Result<O, Error> + Send + 'static,
+    {
+        let (reply, pending, abandoned) = Pending::new();
+        let work = move |reading: Result<Reading<'_>, Error>| {
+            let answer = reading.and_then(|reading| {
+                catch_unwind(AssertUnwindSafe(|| work(&reading)))
                     .unwrap_or_else(|_| Err(Error::internal("read", "a reader panicked")))
             });
             reply.send(answer);
@@ -192,6 +201,11 @@ impl Store {
             return Pending::failed(refused.into());
         }
         pending
+    }
+
+    /// The deadline of this clone, if it has one.
+    pub(crate) const fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `readers` | threads that read, each with its own connection and a deadline |
 //! | `documents` | create, get, update, delete, list |
 //! | `tables`, `apply` | collections as tables, schema changes |
+//! | [`backup`] | copies of the database, and what they are worth |
 //! | `changes` | the change feed's rows |
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `executions` | what functions did |
@@ -21,6 +22,7 @@
 mod accounts;
 mod apply;
 mod audit;
+pub mod backup;
 mod changes;
 mod connection;
 mod documents;

@@ -14,6 +14,12 @@ pub const WRITE_QUEUE_MAX: usize = 4_096;
 /// Reads waiting for a reader, per lane.
 pub const READ_QUEUE_MAX: usize = 4_096;
 
+/// Copies of the database waiting for the one that is being made.
+pub const COPY_QUEUE_MAX: usize = 8;
+
+/// Pages copied between two looks at whether the copy is still wanted.
+pub const COPY_PAGES: i32 = 2_000;
+
 /// Reader threads: one is kept for point reads, so at least one more is needed for lists.
 pub const READERS_MIN: usize = 2;
 

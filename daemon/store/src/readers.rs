@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 
-use crate::limits::{CLOSE_GRACE, PROGRESS_STEPS, READ_QUEUE_MAX};
+use crate::limits::{CLOSE_GRACE, COPY_QUEUE_MAX, PROGRESS_STEPS, READ_QUEUE_MAX};
 use crate::queue::{Popped, Queue, Refused};
 use crate::{Error, Options, connection};
 
@@ -22,6 +22,8 @@ pub(crate) enum Lane {
     Point,
     /// Anything that may look at every row.
     Scan,
+    /// Copies of the whole database, one at a time.
+    Copy,
 }
 
 /// One read.
@@ -32,28 +34,50 @@ pub(crate) struct ReadJob {
 }
 
 /// Called exactly once; with an error if there is no point in reading.
-pub(crate) type Work = Box<dyn FnOnce(Result<&Connection, Error>) + Send>;
+pub(crate) type Work = Box<dyn FnOnce(Result<Reading<'_>, Error>) + Send>;
+
+/// A connection, and whether its user should give up.
+pub(crate) struct Reading<'a> {
+    pub(crate) connection: &'a Connection,
+    over: &'a Over,
+}
+
+type Over = Arc<dyn Fn() -> bool + Send + Sync>;
+
+impl Reading<'_> {
+    /// Fails once the deadline has passed, the caller went away or the store closes. Statements notice by
+    /// themselves; this is for work that is none.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if (self.over)() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
 
 /// The way to the readers.
 #[derive(Debug)]
 pub(crate) struct Readers {
     points: Arc<Queue<ReadJob>>,
     scans: Arc<Queue<ReadJob>>,
+    copies: Arc<Queue<ReadJob>>,
     stop_at: Arc<OnceLock<Instant>>,
 }
 
 impl Readers {
-    /// Starts `count` threads, at least one per lane.
+    /// Starts `count` threads, at least one for points and one for scans, and one for copies.
     pub(crate) fn start(options: &Options, count: usize) -> Result<(Self, Vec<JoinHandle<()>>), Error> {
         let readers = Self {
             points: Arc::new(Queue::new(READ_QUEUE_MAX)),
             scans: Arc::new(Queue::new(READ_QUEUE_MAX)),
+            copies: Arc::new(Queue::new(COPY_QUEUE_MAX)),
             stop_at: Arc::new(OnceLock::new()),
         };
         let point_count = (count / 4).max(1);
-        let mut threads = Vec::with_capacity(count);
-        for number in 0..count {
-            let queue = Arc::clone(if number < point_count { &readers.points } else { &readers.scans });
+        let mut threads = Vec::with_capacity(count + 1);
+        for number in 0..=count {
+            let queue = Arc::clone(match number {
+                number if number == count => &readers.copies,
+                number if number < point_count => &readers.points,
+                _ => &readers.scans,
+            });
             let stop_at = Arc::clone(&readers.stop_at);
             let connection = connection::open_reader(&options.path)?;
             let thread = thread::Builder::new()
@@ -69,6 +93,7 @@ impl Readers {
         match lane {
             Lane::Point => self.points.push(job),
             Lane::Scan => self.scans.push(job),
+            Lane::Copy => self.copies.push(job),
         }
     }
 
@@ -81,6 +106,7 @@ impl Readers {
         self.stop_at.get_or_init(|| Instant::now() + CLOSE_GRACE);
         self.points.close();
         self.scans.close();
+        self.copies.close();
     }
 }
 
@@ -110,19 +136,20 @@ fn run(mut connection: Connection, queue: &Queue<ReadJob>, stop_at: &Arc<OnceLoc
 fn serve(connection: &mut Connection, job: ReadJob, stop_at: &Arc<OnceLock<Instant>>) {
     let ReadJob { deadline, abandoned, work } = job;
     let stop_at = Arc::clone(stop_at);
-    let over = move || {
+    let over: Over = Arc::new(move || {
         let now = Instant::now();
         abandoned.load(Ordering::Relaxed)
             || deadline.is_some_and(|deadline| now >= deadline)
             || stop_at.get().is_some_and(|stop| now >= *stop)
-    };
+    });
     if over() {
         return work(Err(Error::Interrupted));
     }
-    if let Err(error) = connection.progress_handler(PROGRESS_STEPS, Some(over)) {
+    let handler = Arc::clone(&over);
+    if let Err(error) = connection.progress_handler(PROGRESS_STEPS, Some(move || handler())) {
         return work(Err(error.into()));
     }
-    work(Ok(connection));
+    work(Ok(Reading { connection, over: &over }));
     // A read that failed between BEGIN and COMMIT must not pin the log.
     if !connection.is_autocommit()
         && let Err(error) = connection.execute_batch("ROLLBACK")
