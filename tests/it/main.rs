@@ -15,6 +15,7 @@
 //! | `schema` | types, options and mistakes of a schema |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
 //! | `store` | what was acknowledged stays |
+//! | `throttle` | how often somebody may do something |
 //! | `commands` | the `alyx` command |
 //! | `control` | the supervisor against a hostile daemon |
 //! | `docs` | the documentation does what it says |
@@ -33,6 +34,7 @@ mod reload;
 mod schema;
 mod service;
 mod store;
+mod throttle;
 
 use alyx_tests::{Client, Document, Project, TestServer};
 use serde_json::{Value, json};

@@ -15,6 +15,7 @@ use crate::documents::Documents;
 use crate::functions::Functions;
 use crate::http::Bodies;
 use crate::openapi::OpenApi;
+use crate::throttle::Throttle;
 
 /// Handle on the parts of a running daemon.
 #[derive(Clone)]
@@ -31,6 +32,7 @@ pub struct Parts {
     pub bodies: Bodies,
     pub documents: Documents,
     pub functions: Functions,
+    pub throttle: Throttle,
     pub openapi: OpenApi,
     pub started: Instant,
     /// Where the API is served, with the port that was taken.

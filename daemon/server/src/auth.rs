@@ -6,17 +6,14 @@
 mod account;
 mod ended;
 mod facts;
-
+mod guard;
 mod passwords;
 mod second_factor;
 mod session;
-mod throttle;
 mod tokens;
 mod users;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use alyx_core::identity::{ADMIN_ROLE, AdminIdentity, Identity, UserIdentity};
 use alyx_store::{Account, Store};
@@ -24,12 +21,12 @@ use alyx_store::{Account, Store};
 use self::ended::Ended;
 use self::facts::UserFacts;
 use self::passwords::Passwords;
-use self::throttle::Throttle;
 use self::tokens::Tokens;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
 use crate::problem::{ApiError, Code};
+use crate::throttle::Throttle;
 
 pub use account::NewUser;
 pub use session::Client;
@@ -48,8 +45,7 @@ struct Parts {
     passwords: Passwords,
     ended: Ended,
     users: UserCache,
-    sign_in: Throttle,
-    register: Throttle,
+    throttle: Throttle,
 }
 
 impl Auth {
@@ -59,22 +55,12 @@ impl Auth {
         store: Store,
         catalog: CatalogHandle,
         users: UserCache,
+        throttle: Throttle,
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
         let ended = Ended::load(&store, settings.access_ttl).await?;
         let passwords = Passwords::new();
-        let (sign_in, register) = (Throttle::default(), Throttle::default());
-        Ok(Self(Arc::new(Parts {
-            settings,
-            store,
-            catalog,
-            tokens,
-            passwords,
-            ended,
-            users,
-            sign_in,
-            register,
-        })))
+        Ok(Self(Arc::new(Parts { settings, store, catalog, tokens, passwords, ended, users, throttle })))
     }
 
     /// The identity behind an access token.
@@ -107,27 +93,7 @@ impl Auth {
     pub fn settings(&self) -> &config::Auth {
         &self.0.settings
     }
-
-    fn throttle_sign_in(&self, address: Option<IpAddr>, account: &str) -> Result<(), ApiError> {
-        let Some(address) = address else { return Ok(()) };
-        let (parts, now) = (&self.0, Instant::now());
-        let per_minute = parts.settings.login_per_minute;
-        let at_address = parts.sign_in.take(address, "", per_minute.saturating_mul(ADDRESS_FACTOR), now);
-        // An address that tries too much makes no further buckets.
-        let taken = at_address.and_then(|()| parts.sign_in.take(address, account, per_minute, now));
-        taken.map_err(|wait| too_many(wait.as_secs() + 1))
-    }
-
-    fn throttle_register(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        let Some(address) = address else { return Ok(()) };
-        let taken = self.0.register.take(address, "", self.0.settings.register_per_minute, Instant::now());
-        taken.map_err(|wait| too_many(wait.as_secs() + 1))
-    }
 }
-
-/// An address may try this many times more often than one account at this address, because several
-/// people may share it.
-const ADDRESS_FACTOR: u32 = 10;
 
 fn identity(facts: &UserFacts, session: String) -> Identity {
     let user = UserIdentity {
@@ -142,9 +108,4 @@ fn identity(facts: &UserFacts, session: String) -> Identity {
 
 fn invalid_token() -> ApiError {
     ApiError::new(Code::InvalidToken, "The access token is not valid; sign in or refresh.")
-}
-
-fn too_many(seconds: u64) -> ApiError {
-    ApiError::new(Code::TooManyRequests, format!("Too many attempts; try again in {seconds} s."))
-        .retry_after(seconds)
 }

@@ -23,6 +23,7 @@ pub struct Config {
     pub server: Server,
     pub database: Database,
     pub auth: Auth,
+    pub limits: Limits,
     pub functions: Functions,
     pub sandbox: Sandbox,
     pub logging: Logging,
@@ -72,6 +73,17 @@ pub struct Auth {
     pub audience: String,
     pub login_per_minute: u32,
     pub register_per_minute: u32,
+    pub reset_per_hour: u32,
+}
+
+/// Section `limits`. `None` is no limit.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub reads_per_minute: Option<u32>,
+    pub writes_per_minute: Option<u32>,
+    pub functions_per_minute: Option<u32>,
+    pub auth_per_minute: Option<u32>,
+    pub admin_per_minute: Option<u32>,
 }
 
 /// Who may make an account.
@@ -155,10 +167,11 @@ pub enum Mode {
 impl Config {
     /// The defaults, before any file was read. Paths that depend on others are filled by `load`.
     fn defaults(mode: Mode) -> Self {
-        let (login_per_minute, register_per_minute) = match mode {
-            Mode::Development => (600, 600),
-            Mode::Production => (5, 3),
+        let (login_per_minute, register_per_minute, reset_per_hour) = match mode {
+            Mode::Development => (600, 600, 600),
+            Mode::Production => (5, 3, 3),
         };
+        let limit = |per_minute| (mode == Mode::Production).then_some(per_minute);
         Self {
             server: Server {
                 project: PathBuf::new(),
@@ -186,6 +199,14 @@ impl Config {
                 audience: "alyx".to_owned(),
                 login_per_minute,
                 register_per_minute,
+                reset_per_hour,
+            },
+            limits: Limits {
+                reads_per_minute: limit(6_000),
+                writes_per_minute: limit(3_000),
+                functions_per_minute: limit(1_200),
+                auth_per_minute: limit(300),
+                admin_per_minute: limit(3_000),
             },
             functions: Functions { max_workers: 32, queue: 1_000, runtimes: None },
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },

@@ -69,7 +69,7 @@ pub const USER_CACHE_MAX: usize = 10_000;
 /// Sessions of one of them that are known to run.
 pub const USER_CACHE_SESSIONS_MAX: usize = 32;
 
-/// Buckets of a throttle before idle ones are thrown out.
+/// Buckets of the throttle; 16 bytes each. Beyond it those that say least are thrown out.
 pub const THROTTLE_KEYS_MAX: usize = 100_000;
 
 /// Attempts of an update that meets a newer revision.

@@ -14,6 +14,7 @@
 //! | [`http`] | the accept loop, the routes, one file per endpoint |
 //! | [`openapi`] | the description of the API, made from the catalog |
 //! | [`problem`] | every error answer |
+//! | [`throttle`] | how often something may be done |
 
 mod app;
 mod audit;
@@ -35,6 +36,7 @@ mod problem;
 mod process;
 mod retention;
 mod serve;
+mod throttle;
 mod throttle_key;
 
 use std::process::ExitCode;

@@ -28,6 +28,7 @@ use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
 use crate::problem::error_chain;
 use crate::retention;
+use crate::throttle::{Rates, Throttle};
 
 /// What is watched for edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,10 @@ async fn serve_store(
     let catalogs = Catalogs::start(config.server.project.clone(), store.clone(), mode).await?;
     let catalog = catalogs.handle();
     let users = UserCache::default();
-    let auth = Auth::start(config.auth.clone(), store.clone(), catalog.clone(), users.clone()).await?;
+    let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
+    let auth =
+        Auth::start(config.auth.clone(), store.clone(), catalog.clone(), users.clone(), throttle.clone())
+            .await?;
     let documents = Documents::new(store.clone(), catalog.clone(), users);
     let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
     let listeners = Listeners::bind(config, &admin_peers).await?;
@@ -130,13 +134,15 @@ async fn serve_store(
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         functions: functions.clone(),
+        throttle: throttle.clone(),
         openapi: OpenApi::new(catalog),
         started: Instant::now(),
         listen: address,
         stopped: stopped.clone(),
     });
     let mut tasks = JoinSet::new();
-    let doors = Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers };
+    let doors =
+        Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers, throttle };
     let door = tokio::spawn(serve(listeners, doors, stopped.clone()));
     if let Some(watcher) = watcher {
         let functions = functions.clone();

@@ -43,7 +43,7 @@ impl Auth {
         if self.0.settings.registration == Registration::Closed {
             return Err(ApiError::new(Code::RegistrationClosed, "Only administrators make accounts here."));
         }
-        self.throttle_register(client.address)?;
+        self.allow_register(client)?;
         let event = Event::new(Action::Register, &Identity::Anonymous, client);
         let store = audit::with(&self.0.store, event);
         let account = self.create(user, By::Owner, &Identity::Anonymous, &store).await?;

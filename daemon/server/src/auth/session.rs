@@ -24,6 +24,7 @@ use crate::audit::{self, Action, Event};
 use crate::clock;
 use crate::documents::to_json;
 use crate::problem::{ApiError, Code, internal};
+use crate::throttle::Meter;
 
 /// Where a request comes from; kept with the session.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +34,8 @@ pub struct Client {
     pub user_agent: String,
     /// For the audit log.
     pub request_id: String,
+    /// What the request takes from buckets.
+    pub meter: Meter,
 }
 
 /// How somebody showed who they are.
@@ -82,12 +85,15 @@ impl Auth {
     pub async fn login(&self, email: &str, password: String, client: &Client) -> Result<Begun, ApiError> {
         let parts = &self.0;
         let email = email.trim().to_lowercase();
-        self.throttle_sign_in(client.address, &email)?;
+        let guess = self.guess(&email, client).await?;
         let account = parts.store.account_by_email(&email).await?;
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
         let matches = parts.passwords.verify(password, hash).await?;
         match account {
-            Some(account) if matches => self.begin(&account, Method::Password, client).await,
+            Some(account) if matches => {
+                guess.succeeded();
+                self.begin(&account, Method::Password, client).await
+            }
             found => {
                 self.refused(found.as_ref(), Method::Password, client).await;
                 Err(invalid_credentials())

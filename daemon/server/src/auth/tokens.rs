@@ -196,6 +196,7 @@ mod tests {
             audience: "alyx".to_owned(),
             login_per_minute: 5,
             register_per_minute: 3,
+            reset_per_hour: 3,
         }
     }
 

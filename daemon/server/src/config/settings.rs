@@ -241,7 +241,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "login_per_minute",
         default: "`5`, with `--dev` `600`",
         accepts: "a number from 1 to 1000000",
-        about: "Sign-in attempts per minute for each address and for each account at an address.",
+        about: "Sign-in attempts per minute for each account at an address; an address may do ten times as much.",
         apply: Apply::One(|config, text| {
             config.auth.login_per_minute = number_within(text, 1, 1_000_000)?;
             Ok(())
@@ -252,11 +252,62 @@ pub const SETTINGS: &[Setting] = &[
         key: "register_per_minute",
         default: "`3`, with `--dev` `600`",
         accepts: "a number from 1 to 1000000",
-        about: "Registrations per minute for each address.",
+        about: "Registrations per minute for each address and for each account at an address.",
         apply: Apply::One(|config, text| {
             config.auth.register_per_minute = number_within(text, 1, 1_000_000)?;
             Ok(())
         }),
+    },
+    Setting {
+        section: "auth",
+        key: "reset_per_hour",
+        default: "`3`, with `--dev` `600`",
+        accepts: "a number from 1 to 1000000",
+        about: "Requests per hour that send a mail, such as for a new password, for each account at an address.",
+        apply: Apply::One(|config, text| {
+            config.auth.reset_per_hour = number_within(text, 1, 1_000_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "limits",
+        key: "reads_per_minute",
+        default: "`6000`, with `--dev` `off`",
+        accepts: RATE,
+        about: "Requests per minute that read, for each identity; an address may do ten times as much.",
+        apply: Apply::One(|config, text| rate(&mut config.limits.reads_per_minute, text)),
+    },
+    Setting {
+        section: "limits",
+        key: "writes_per_minute",
+        default: "`3000`, with `--dev` `off`",
+        accepts: RATE,
+        about: "The same for requests that change something.",
+        apply: Apply::One(|config, text| rate(&mut config.limits.writes_per_minute, text)),
+    },
+    Setting {
+        section: "limits",
+        key: "functions_per_minute",
+        default: "`1200`, with `--dev` `off`",
+        accepts: RATE,
+        about: "The same for invocations.",
+        apply: Apply::One(|config, text| rate(&mut config.limits.functions_per_minute, text)),
+    },
+    Setting {
+        section: "limits",
+        key: "auth_per_minute",
+        default: "`300`, with `--dev` `off`",
+        accepts: RATE,
+        about: "The same for everything below `/api/auth/`.",
+        apply: Apply::One(|config, text| rate(&mut config.limits.auth_per_minute, text)),
+    },
+    Setting {
+        section: "limits",
+        key: "admin_per_minute",
+        default: "`3000`, with `--dev` `off`",
+        accepts: RATE,
+        about: "The same for everything below `/api/admin/`. The admin socket has no limit.",
+        apply: Apply::One(|config, text| rate(&mut config.limits.admin_per_minute, text)),
     },
     Setting {
         section: "functions",
@@ -346,6 +397,14 @@ pub const SETTINGS: &[Setting] = &[
 
 fn parse<T: FromStr>(slot: &mut T, text: &str) -> Result<(), ()> {
     *slot = text.parse().map_err(|_| ())?;
+    Ok(())
+}
+
+/// What [`rate`] takes.
+const RATE: &str = "a number from 1 to 1000000, or off";
+
+fn rate(slot: &mut Option<u32>, text: &str) -> Result<(), ()> {
+    *slot = if text == "off" { None } else { Some(number_within(text, 1, 1_000_000)?) };
     Ok(())
 }
 

@@ -28,6 +28,7 @@ use super::unread::Unread;
 use crate::config::{Config, Mode};
 use crate::limits;
 use crate::serve::told_to_stop;
+use crate::throttle::Throttle;
 use crate::throttle_key::throttle_key;
 
 mod opening;
@@ -48,6 +49,7 @@ pub struct Doors {
     pub config: Arc<Config>,
     pub mode: Mode,
     pub admin_peers: AdminPeers,
+    pub throttle: Throttle,
 }
 
 /// Why a socket could not be opened.
@@ -232,9 +234,7 @@ async fn connection<S>(
         let (doors, unread) = (Arc::clone(&doors), unread.clone());
         async move {
             let request = request.map(Body::new);
-            Ok::<_, std::convert::Infallible>(
-                answer(doors.router.clone(), &doors.config, doors.mode, peer, &unread, request).await,
-            )
+            Ok::<_, std::convert::Infallible>(answer(&doors, peer, &unread, request).await)
         }
     });
     let io = TokioIo::new(Opening::new(stream, timeout, limits::WRITE_STALL_MAX));

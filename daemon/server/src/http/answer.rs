@@ -12,12 +12,14 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
-use super::address::Peer;
+use super::accept::Doors;
+use super::address::{Peer, client_address};
 use super::cors;
 use super::unread::Unread;
-use crate::config::{Config, Mode};
+use crate::config::Mode;
 use crate::limits::REQUEST_ID_MAX_BYTES;
 use crate::problem::{ApiError, Code, PendingProblem};
+use crate::throttle::{Class, Meter};
 
 /// Id of a request, the client's own if it sent a usable one.
 #[derive(Clone, Debug)]
@@ -35,14 +37,8 @@ pub fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// Answers one request.
-pub async fn answer(
-    router: Router,
-    config: &Config,
-    mode: Mode,
-    peer: Peer,
-    unread: &Unread,
-    mut request: Request<Body>,
-) -> Response {
+pub async fn answer(doors: &Doors, peer: Peer, unread: &Unread, mut request: Request<Body>) -> Response {
+    let config = &doors.config;
     let started = Instant::now();
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -53,8 +49,16 @@ pub async fn answer(
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     request.extensions_mut().insert(peer);
     request.extensions_mut().insert(RequestId(id.clone()));
+    let meter = Meter::default();
+    request.extensions_mut().insert(meter.clone());
 
-    let mut response = if names_one_host(&request) { serve(router, request).await } else { ambiguous_host() };
+    let mut response = if !names_one_host(&request) {
+        ambiguous_host()
+    } else if let Err(error) = take(doors, peer, &request, &meter) {
+        error.into_response()
+    } else {
+        serve(doors.router.clone(), request).await
+    };
     response = unread.hold(&method, response).await;
     if let cors::Asked::Preflight(_) = asked {
         preflight(asked, &mut response);
@@ -63,6 +67,7 @@ pub async fn answer(
     }
     write_problem(&id, &mut response);
     write_headers(&id, private, &mut response);
+    meter.write(response.headers_mut());
     if !config.cors.allowed_origins.is_empty() {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
@@ -71,8 +76,15 @@ pub async fn answer(
         // have believed that one, so nothing else on this connection is trusted (RFC 9112 §6.1).
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    log(mode, &method, &path, response.status(), started.elapsed(), &id);
+    log(doors.mode, &method, &path, response.status(), started.elapsed(), &id);
     response
+}
+
+/// Takes the request from what its address may do, before anything of it is looked at.
+fn take(doors: &Doors, peer: Peer, request: &Request<Body>, meter: &Meter) -> Result<(), ApiError> {
+    let Peer::Remote(address) = peer else { return Ok(()) };
+    let address = client_address(address, request.headers(), &doors.config.server.trusted_proxies);
+    doors.throttle.by_address(Class::of(request.method(), request.uri().path()), address, meter)
 }
 
 async fn serve(router: Router, request: Request<Body>) -> Response {
@@ -172,6 +184,7 @@ fn log(mode: Mode, method: &http::Method, path: &str, status: StatusCode, took: 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::Arc;
 
     use alyx_protocol::api::Problem;
     use axum::Router;
@@ -180,11 +193,13 @@ mod tests {
     use axum::routing::{get, post};
     use http::{HeaderMap, HeaderValue, Request, Version, header};
 
+    use super::super::accept::{AdminPeers, Doors};
     use super::super::address::Peer;
     use super::super::unread::Unread;
     use super::{REQUEST_ID, answer, names_one_host, request_id};
     use crate::config::{Mode, Overrides, Source, load};
     use crate::problem::{ApiError, Code};
+    use crate::throttle::{Rates, Throttle};
 
     async fn ask(mut request: Request<Body>) -> Response {
         request.headers_mut().entry(header::HOST).or_insert(HeaderValue::from_static("alyx.test"));
@@ -197,7 +212,10 @@ mod tests {
             .route("/panic", get(async || -> &str { panic!("on purpose") }))
             .route("/problem", post(async || ApiError::new(Code::Overloaded, "Too much.")));
         let peer = Peer::Remote(Ipv4Addr::LOCALHOST.into());
-        answer(router, &config, Mode::Production, peer, &Unread::default(), request).await
+        let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
+        let admin_peers = AdminPeers::new(None).unwrap();
+        let doors = Doors { router, config: Arc::new(config), mode: Mode::Production, admin_peers, throttle };
+        answer(&doors, peer, &Unread::default(), request).await
     }
 
     async fn problem(response: Response) -> Problem {

@@ -14,7 +14,7 @@ use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
 use super::answer::RequestId;
-use super::caller::client_ip;
+use super::caller::{client_ip, meter};
 use super::json;
 use crate::app::App;
 use crate::auth::Client;
@@ -37,7 +37,7 @@ impl FromRequestParts<App> for Client {
         // `to_str` has let only ASCII through, so any byte is a boundary.
         let user_agent = agent[..agent.len().min(USER_AGENT_MAX_BYTES)].to_owned();
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-        Ok(Self { address: client_ip(parts, app), user_agent, request_id })
+        Ok(Self { address: client_ip(parts, app), user_agent, request_id, meter: meter(parts) })
     }
 }
 

@@ -16,6 +16,7 @@ use super::query::QueryPairs;
 use crate::app::App;
 use crate::clock;
 use crate::problem::{ApiError, Code};
+use crate::throttle::{Class, Meter};
 
 /// The caller of a request.
 #[derive(Clone, Debug)]
@@ -45,6 +46,7 @@ impl FromRequestParts<App> for Caller {
             (None, Peer::Admin { uid }) => Identity::Admin(AdminIdentity::Peer { uid }),
             (None, Peer::Remote(_)) => Identity::Anonymous,
         };
+        app.throttle.by_identity(Class::of(&parts.method, parts.uri.path()), &identity, &meter(parts))?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let trace_id = trace_id(&parts.headers).unwrap_or_else(clock::random_hex::<16>);
         Ok(Self { identity, facts: facts(parts, app, peer)?, request_id, trace_id })
@@ -83,6 +85,11 @@ pub fn client_ip(parts: &Parts, app: &App) -> Option<std::net::IpAddr> {
         }
         Peer::Admin { .. } => None,
     }
+}
+
+/// What the request takes from buckets.
+pub fn meter(parts: &Parts) -> Meter {
+    parts.extensions.get::<Meter>().cloned().unwrap_or_default()
 }
 
 fn peer(parts: &Parts) -> Peer {

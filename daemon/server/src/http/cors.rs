@@ -8,7 +8,8 @@ const REQUEST_HEADERS: HeaderValue =
     HeaderValue::from_static("authorization, content-type, x-request-id, traceparent");
 
 /// Headers that it may read beyond the safelisted ones.
-const EXPOSED_HEADERS: HeaderValue = HeaderValue::from_static("x-request-id, x-alyx-execution, retry-after");
+const EXPOSED_HEADERS: HeaderValue =
+    HeaderValue::from_static("x-request-id, x-alyx-execution, retry-after, ratelimit, ratelimit-policy");
 
 /// How long a browser may remember a preflight. Unit: seconds.
 const MAX_AGE_SECONDS: u64 = 600;
