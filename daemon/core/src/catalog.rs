@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::rules::{Rule, Scope};
-use crate::schema::{Collection, Diagnostic, FunctionConfig, RuleSource, Schema};
+use crate::document::{Access, FieldError};
+use crate::identity::{Identity, RequestFacts};
+use crate::rules::{Decision, Lookups, Rule, RuleInput, Scope, Sight};
+use crate::schema::{Collection, Diagnostic, Field, FunctionConfig, RuleSource, Schema};
 
 /// A schema with its compiled rules.
 #[derive(Debug)]
@@ -31,6 +33,27 @@ pub struct CollectionEntry {
     pub update: Option<Rule>,
     /// Who may delete, with `old`.
     pub delete: Option<Rule>,
+    /// Rules of single fields.
+    pub fields: FieldRules,
+}
+
+/// The compiled rules of a collection's fields, by place of the field. A field without one follows
+/// the rules of the collection.
+#[derive(Debug, Default)]
+pub struct FieldRules {
+    /// Who may see a field.
+    pub read: Vec<(usize, Arc<Rule>)>,
+    /// Who may set a field.
+    pub write: Vec<(usize, Arc<Rule>)>,
+}
+
+/// A field that may not be set, and what to tell whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unwritable {
+    /// For the client.
+    pub error: FieldError,
+    /// For the log, if the rule failed.
+    pub fault: Option<String>,
 }
 
 /// A function with its compiled rule. `None` denies everyone but administrators.
@@ -78,6 +101,48 @@ impl Catalog {
     }
 }
 
+impl CollectionEntry {
+    /// What a caller may see of this collection's documents. `lookups` is asked only for rules that
+    /// have lookups and do not depend on the document.
+    #[must_use]
+    pub fn sight(&self, who: &Identity, request: &RequestFacts, lookups: &dyn Lookups) -> Sight {
+        if who.is_admin() {
+            return Access::Admin.into();
+        }
+        Sight::of_client(self.fields.read.iter().map(|(place, rule)| (*place, rule)), who, request, lookups)
+    }
+
+    /// The fields among `named` that the caller may not set. A body that names a field sets it, also
+    /// to the value it has: otherwise trying values would reveal one that cannot be read. For a
+    /// replacement pass those that change as well.
+    #[must_use]
+    pub fn unwritable(
+        &self,
+        named: &[usize],
+        input: &RuleInput<'_>,
+        lookups: &dyn Lookups,
+    ) -> Vec<Unwritable> {
+        if input.identity.is_admin() {
+            return Vec::new();
+        }
+        let named = self.fields.write.iter().filter(|(place, _)| named.contains(place));
+        let refused = named.filter_map(|(place, rule)| {
+            let fault = match rule.check_with(input, lookups) {
+                Decision::Allow => return None,
+                Decision::Deny => None,
+                Decision::Error(fault) => Some(fault),
+            };
+            let error = FieldError {
+                field: self.collection.fields[*place].name.clone(),
+                code: "field_not_writable",
+                message: "may not be set by you".to_owned(),
+            };
+            Some(Unwritable { error, fault })
+        });
+        refused.collect()
+    }
+}
+
 struct Compiler<'a> {
     file: &'a str,
     diagnostics: Vec<Diagnostic>,
@@ -100,7 +165,25 @@ impl Compiler<'_> {
             list,
             update: self.compile(rules.update.as_ref(), Scope::Update(collection)),
             delete: self.compile(rules.delete.as_ref(), Scope::Delete(collection)),
+            fields: FieldRules {
+                read: self.field_rules(collection, |field| field.rules.read.as_ref(), Scope::FieldRead),
+                write: self.field_rules(collection, |field| field.rules.write.as_ref(), Scope::FieldWrite),
+            },
         }
+    }
+
+    fn field_rules<'c>(
+        &mut self,
+        collection: &'c Collection,
+        source: impl Fn(&Field) -> Option<&RuleSource>,
+        scope: impl Fn(&'c Collection) -> Scope<'c>,
+    ) -> Vec<(usize, Arc<Rule>)> {
+        let fields = collection.fields.iter().enumerate();
+        let rules = fields.filter_map(|(place, field)| {
+            let rule = self.compile(source(field), scope(collection))?;
+            Some((place, Arc::new(rule)))
+        });
+        rules.collect()
     }
 
     fn function(&mut self, config: &Arc<FunctionConfig>) -> FunctionEntry {

@@ -12,7 +12,7 @@ mod write;
 
 pub use id::new_id;
 pub use json::check_json;
-pub use parse::{parse_create, parse_update};
+pub use parse::{named_fields, parse_create, parse_update};
 pub use timestamp::{canonical_timestamp, is_date};
 pub use write::{write_json, write_value};
 

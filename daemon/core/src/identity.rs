@@ -2,6 +2,9 @@
 //! use that one value.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value as Json};
 
 /// Who is acting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +39,10 @@ pub struct UserIdentity {
     pub verified: bool,
     /// Session of the access token.
     pub session: String,
+    /// What the field `metadata` of the user's document holds, if it is an object.
+    pub metadata: Arc<Map<String, Json>>,
+    /// What a key with limited rights may be used for; empty for a person.
+    pub scopes: Arc<[String]>,
 }
 
 /// A program that holds an API key. It is no user: to rules nobody is signed in, and what it may do
@@ -81,6 +88,8 @@ pub struct RequestFacts {
     pub query: BTreeMap<String, String>,
     /// Lower-case names; credentials are left out.
     pub headers: BTreeMap<String, String>,
+    /// The body, if it is JSON and there is one.
+    pub body: Option<Arc<Json>>,
 }
 
 impl Identity {

@@ -10,6 +10,7 @@ mod eval;
 mod fault;
 mod fragment;
 mod limits;
+mod lookups;
 mod lower;
 mod membership;
 mod operators;
@@ -17,20 +18,27 @@ mod parse;
 mod place;
 mod predicate;
 mod scan;
+mod sight;
 mod time;
 mod tree;
 mod types;
 mod val;
 
+use std::sync::Arc;
+
 use crate::document::Document;
 use crate::identity::{AdminIdentity, Identity, RequestFacts, UserIdentity};
 use crate::schema::{Collection, Diagnostic, RuleSource};
 use crate::sql::SqlPredicate;
+use crate::value::Value;
+
+pub use self::lookups::{LookupFailed, Lookups, NoLookups};
+pub use self::sight::{Sight, Visible};
 
 use self::eval::{Facts, Machine};
-use self::lower::{Lowering, Sight};
+use self::lower::{Lowering, Roots};
 use self::place::Refusal;
-use self::tree::Node;
+use self::tree::{Kind, Node, Which};
 
 /// A rule that was checked against its collection. Cheap to evaluate, safe to share.
 #[derive(Clone, Debug)]
@@ -47,6 +55,8 @@ enum Purpose {
     Deletion,
     /// The rule was checked to have an SQL form.
     List,
+    /// Where there is no `old`, all its fields are null.
+    FieldWrite,
     Other,
 }
 
@@ -63,6 +73,11 @@ pub enum Scope<'a> {
     Update(&'a Collection),
     /// `old`, and `doc` as the same.
     Delete(&'a Collection),
+    /// One field is to be read: `doc`.
+    FieldRead(&'a Collection),
+    /// One field is to be written: `doc` as it would be, `old` as it is; on creation all fields of
+    /// `old` are null.
+    FieldWrite(&'a Collection),
     /// No document.
     Invoke,
 }
@@ -112,10 +127,11 @@ impl Rule {
 
     fn build(source: &RuleSource, scope: Scope<'_>) -> Result<Self, Refusal> {
         let parsed = parse::parse(&source.text)?;
-        let root = Lowering::new(&parsed, scope.sight()).rule()?;
+        let root = Lowering::new(&parsed, scope.roots()).rule()?;
         let purpose = match scope {
             Scope::List(_) => Purpose::List,
             Scope::Delete(_) => Purpose::Deletion,
+            Scope::FieldWrite(_) => Purpose::FieldWrite,
             _ => Purpose::Other,
         };
         if purpose == Purpose::List {
@@ -124,18 +140,52 @@ impl Rule {
         Ok(Self { root, path: source.path.clone(), purpose })
     }
 
-    /// Evaluates the rule in memory.
+    /// Evaluates the rule in memory. A rule with lookups fails, see [`Rule::check_with`].
     #[must_use]
     pub fn check(&self, input: &RuleInput<'_>) -> Decision {
+        self.check_with(input, &NoLookups)
+    }
+
+    /// Evaluates the rule in memory; `lookups` answers what it asks about other documents.
+    #[must_use]
+    pub fn check_with(&self, input: &RuleInput<'_>, _lookups: &dyn Lookups) -> Decision {
+        let nothing = match (self.purpose, input.doc) {
+            (Purpose::FieldWrite, Some(doc)) => vec![Value::Null; doc.collection.fields.len()],
+            _ => Vec::new(),
+        };
         let old = input.old.map(|old| old.document.values.as_slice());
         let doc = input.doc.map(|doc| doc.document.values.as_slice());
         let doc = if self.purpose == Purpose::Deletion { doc.or(old) } else { doc };
+        let old = if self.purpose == Purpose::FieldWrite { old.or(Some(&nothing)) } else { old };
         let facts = Facts::new(input.identity, input.request).with_documents(doc, old);
         match Machine::new(facts).truth(&self.root) {
             Ok(true) => Decision::Allow,
             Ok(false) => Decision::Deny,
             Err(fault) => Decision::Error(format!("{}: {fault}", self.path)),
         }
+    }
+
+    /// Whether it reads `doc` or `old`.
+    #[must_use]
+    pub fn depends_on_document(&self) -> bool {
+        self.root.reads_document
+    }
+
+    /// Whether it looks at other documents, so that it needs [`Rule::check_with`].
+    #[must_use]
+    pub fn has_lookups(&self) -> bool {
+        false
+    }
+
+    /// Places of the fields of `doc` that it reads.
+    #[must_use]
+    pub fn fields_read(&self) -> Vec<usize> {
+        let mut places = Vec::new();
+        self.root.visit(&mut |node| match &node.kind {
+            Kind::Field(field) if field.which == Which::Doc => places.push(field.index),
+            _ => {}
+        });
+        places
     }
 
     /// The rule as a condition on the rows of its collection. Only the document's values are left
@@ -153,15 +203,16 @@ impl Rule {
 }
 
 impl<'a> Scope<'a> {
-    fn sight(self) -> Sight<'a> {
+    fn roots(self) -> Roots<'a> {
         match self {
-            Scope::Create(collection) | Scope::Get(collection) | Scope::List(collection) => {
-                Sight { doc: Some(collection), old: None }
+            Scope::Create(collection)
+            | Scope::Get(collection)
+            | Scope::List(collection)
+            | Scope::FieldRead(collection) => Roots { doc: Some(collection), old: None },
+            Scope::Update(collection) | Scope::Delete(collection) | Scope::FieldWrite(collection) => {
+                Roots { doc: Some(collection), old: Some(collection) }
             }
-            Scope::Update(collection) | Scope::Delete(collection) => {
-                Sight { doc: Some(collection), old: Some(collection) }
-            }
-            Scope::Invoke => Sight { doc: None, old: None },
+            Scope::Invoke => Roots { doc: None, old: None },
         }
     }
 }
@@ -175,6 +226,8 @@ fn check_sql_form(root: &Node) -> Result<(), Refusal> {
         role: "user".to_owned(),
         verified: true,
         session: String::new(),
+        metadata: Arc::default(),
+        scopes: Arc::default(),
     }));
     for identity in [Identity::Anonymous, somebody] {
         predicate::predicate(root, Facts::new(&identity, &request))?;

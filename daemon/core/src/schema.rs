@@ -28,7 +28,7 @@ use indexmap::IndexMap;
 
 pub use json_schema::json_schema;
 pub use model::{
-    Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, Format,
+    Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,
     FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
     PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
 };

@@ -87,7 +87,8 @@ fn run(connection: &Connection, query: &ListQuery) -> Vec<Vec<Value>> {
 fn list(collection: &Collection, params: &[(&str, &str)]) -> ListQuery {
     let params: Vec<_> =
         params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    parse_list(collection, &params, Access::Client).unwrap_or_else(|error| panic!("{params:?}: {error:?}"))
+    parse_list(collection, &params, &Access::Client.into())
+        .unwrap_or_else(|error| panic!("{params:?}: {error:?}"))
 }
 
 fn any_rows() -> impl Strategy<Value = Vec<Row>> {

@@ -11,6 +11,8 @@ mod generator;
 #[path = "rules_agreement/reference.rs"]
 mod reference;
 
+use std::sync::Arc;
+
 use alyx_core::document::Document;
 use alyx_core::identity::{Identity, RequestFacts, UserIdentity};
 use alyx_core::rules::{Decision, DocRef, Rule, RuleInput, Scope};
@@ -193,6 +195,8 @@ fn identities() -> Vec<Identity> {
             role: role.to_owned(),
             verified,
             session: String::new(),
+            metadata: Arc::default(),
+            scopes: Arc::default(),
         })
     };
     let called = Identity::Function { name: "f".to_owned(), on_behalf_of: Box::new(user("é", "ab", false)) };

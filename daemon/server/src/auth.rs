@@ -102,6 +102,8 @@ fn identity(facts: &UserFacts, session: String) -> Identity {
         role: facts.role.clone(),
         verified: facts.verified,
         session,
+        metadata: Arc::clone(&facts.metadata),
+        scopes: Arc::default(),
     };
     if user.role == ADMIN_ROLE { Identity::Admin(AdminIdentity::User(user)) } else { Identity::User(user) }
 }

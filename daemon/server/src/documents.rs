@@ -6,10 +6,8 @@
 use std::sync::Arc;
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
-use alyx_core::document::{Access, Document, write_json};
-use alyx_core::identity::{Identity, RequestFacts};
-use alyx_core::rules::{Decision, DocRef, Rule, RuleInput};
-use alyx_core::schema::Collection;
+use alyx_core::document::{Access, Document};
+use alyx_core::identity::Identity;
 use alyx_store::Store;
 
 use crate::auth::UserCache;
@@ -19,8 +17,12 @@ use crate::problem::{ApiError, Code};
 mod create;
 mod delete;
 mod get;
+mod judge;
 mod list;
 mod update;
+
+use judge::Judge;
+pub use judge::to_json;
 
 /// Name of the collection behind accounts.
 pub const USERS: &str = "users";
@@ -38,13 +40,6 @@ pub fn access_of(who: &Identity) -> Access {
     if who.is_admin() { Access::Admin } else { Access::Client }
 }
 
-/// A document as JSON text.
-pub fn to_json(collection: &Collection, document: &Document, access: Access) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    write_json(&mut out, collection, |field| document.values[field].as_ref(), access, None);
-    out
-}
-
 impl Documents {
     /// The service over a store and the schema in force.
     pub fn new(store: Store, catalog: CatalogHandle, users: UserCache) -> Self {
@@ -60,30 +55,6 @@ fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CollectionEntry, Ap
     catalog
         .collection(name)
         .ok_or_else(|| ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}.")))
-}
-
-fn allowed(
-    rule: Option<&Rule>,
-    who: &Identity,
-    facts: &RequestFacts,
-    entry: &CollectionEntry,
-    document: Option<&Document>,
-    old: Option<&Document>,
-) -> bool {
-    if who.is_admin() {
-        return true;
-    }
-    let Some(rule) = rule else { return false };
-    let with = |document| DocRef { collection: &entry.collection, document };
-    let input = RuleInput { identity: who, request: facts, doc: document.map(with), old: old.map(with) };
-    match rule.check(&input) {
-        Decision::Allow => true,
-        Decision::Deny => false,
-        Decision::Error(reason) => {
-            tracing::warn!(collection = %entry.collection.name, reason, "a rule failed and denied: {reason}");
-            false
-        }
-    }
 }
 
 fn denied(who: &Identity) -> ApiError {

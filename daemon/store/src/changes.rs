@@ -81,7 +81,7 @@ pub(crate) fn record(
 
 fn full_json(collection: &Collection, document: &Document) -> Result<String, Error> {
     let mut json = Vec::with_capacity(256);
-    write_json(&mut json, collection, |field| document.values[field].as_ref(), Access::System, None);
+    write_json(&mut json, collection, |field| document.values[field].as_ref(), &Access::System.into(), None);
     String::from_utf8(json).map_err(|error| Error::internal("write a change as JSON", error))
 }
 

@@ -10,8 +10,9 @@ mod sql;
 
 use std::sync::Arc;
 
-use alyx_core::document::{Access, Document};
+use alyx_core::document::Document;
 use alyx_core::query::ListQuery;
+use alyx_core::rules::Sight;
 use alyx_core::schema::{Collection, FieldKind};
 use alyx_core::sql::SqlPredicate;
 use alyx_core::value::Value;
@@ -104,15 +105,15 @@ impl Store {
         self.write(Command::DeleteDocument, Delete { collection, id, expected_rev, actor })
     }
 
-    /// The documents that `rule` lets through and `query` asks for, as JSON for `access`.
+    /// The documents that `rule` lets through and `query` asks for, as JSON of what `sight` shows.
     pub fn list(
         &self,
         collection: Arc<Collection>,
         rule: SqlPredicate,
         query: ListQuery,
-        access: Access,
+        sight: Sight,
     ) -> Pending<ListPage> {
-        self.read(Lane::Scan, move |connection| list::list(connection, &collection, &rule, &query, access))
+        self.read(Lane::Scan, move |connection| list::list(connection, &collection, &rule, &query, &sight))
     }
 }
 

@@ -67,6 +67,14 @@ pub fn parse_update(
     draft.finish(document)
 }
 
+/// Places of the fields that a body names, whatever it says of them. Names that are no field are
+/// left out; a body that cannot be read names none, which parsing reports.
+#[must_use]
+pub fn named_fields(collection: &Collection, body: &[u8]) -> Vec<usize> {
+    let members = members(body).unwrap_or_default();
+    members.iter().filter_map(|(name, _)| collection.field(name).map(|(place, _)| place)).collect()
+}
+
 /// What the body says of one field.
 enum Given {
     Absent,

@@ -20,7 +20,7 @@ fn create(collection: &Collection, body: &str, access: Access) -> Result<Documen
 
 fn json(collection: &Collection, document: &Document, access: Access, fields: Option<&[usize]>) -> String {
     let mut out = Vec::new();
-    write_json(&mut out, collection, |place| document.values[place].as_ref(), access, fields);
+    write_json(&mut out, collection, |place| document.values[place].as_ref(), &access.into(), fields);
     String::from_utf8(out).expect("JSON is UTF-8")
 }
 
@@ -422,7 +422,7 @@ proptest! {
             _ => ValueRef::Null,
         };
         let mut out = Vec::new();
-        write_json(&mut out, collection, row, Access::Admin, None);
+        write_json(&mut out, collection, row, &Access::Admin.into(), None);
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
     }
 }

@@ -1,10 +1,11 @@
-//! From stored values to JSON text, without a tree in between. Which fields an [`Access`] may see is
-//! decided here and nowhere else.
+//! From stored values to JSON text, without a tree in between. Which fields there are is decided by
+//! [`Visible`], which starts from what an [`Access`] sees.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::Access;
+use crate::rules::Visible;
 use crate::schema::{Collection, Field, FieldKind};
 use crate::value::ValueRef;
 
@@ -20,7 +21,7 @@ impl Access {
 }
 
 /// Appends a document as a JSON object without space: its fields in order of the schema, of those
-/// only `fields` where given, and only what `access` may see. `row` gives the stored value of a
+/// only `fields` where given, and only what is visible. `row` gives the stored value of a
 /// field by its place.
 ///
 /// Numbers are exact: an `int` has no fraction, a `float` always has a fraction or an exponent and
@@ -29,13 +30,13 @@ pub fn write_json<'a>(
     out: &mut Vec<u8>,
     collection: &Collection,
     row: impl Fn(usize) -> ValueRef<'a>,
-    access: Access,
+    visible: &Visible,
     fields: Option<&[usize]>,
 ) {
     let mut separator = b'{';
     for (place, field) in collection.fields.iter().enumerate() {
         let wanted = fields.is_none_or(|fields| fields.contains(&place));
-        if !wanted || !access.sees(field) {
+        if !wanted || !visible.shows(place, field) {
             continue;
         }
         out.push(separator);

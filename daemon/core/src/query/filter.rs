@@ -3,9 +3,9 @@
 
 use super::QueryError;
 use super::params::resolve;
-use crate::document::Access;
 use crate::document::convert::{Fault, canonical_text, float, integer};
 use crate::limits::{FILTER_MAX_BYTES, IN_VALUES_MAX, NAME_MAX_BYTES};
+use crate::rules::Sight;
 use crate::schema::{Collection, Field, FieldKind};
 use crate::sql::{SqlExpr, column};
 use crate::value::Value;
@@ -14,11 +14,11 @@ use crate::value::Value;
 pub(super) fn parse(
     collection: &Collection,
     filters: &[&str],
-    access: Access,
+    sight: &Sight,
 ) -> Result<Option<SqlExpr>, QueryError> {
     let mut joined: Option<SqlExpr> = None;
     for filter in filters {
-        let expr = parse_one(collection, filter, access)?;
+        let expr = parse_one(collection, filter, sight)?;
         match &mut joined {
             None => joined = Some(expr),
             Some(joined) => {
@@ -64,7 +64,7 @@ fn invalid(message: impl Into<String>) -> QueryError {
     QueryError::new("filter", "invalid_value", message)
 }
 
-fn parse_one(collection: &Collection, filter: &str, access: Access) -> Result<SqlExpr, QueryError> {
+fn parse_one(collection: &Collection, filter: &str, sight: &Sight) -> Result<SqlExpr, QueryError> {
     if filter.len() > FILTER_MAX_BYTES {
         return Err(QueryError::new(
             "filter",
@@ -75,7 +75,7 @@ fn parse_one(collection: &Collection, filter: &str, access: Access) -> Result<Sq
     let mut parts = filter.splitn(3, ':');
     let name = parts.next().unwrap_or_default();
     let word = parts.next().ok_or_else(|| invalid("a filter has the form field:op:value"))?;
-    let (_, field) = resolve(collection, "filter", name, access)?;
+    let (_, field) = resolve(collection, "filter", name, sight)?;
     let operator = OPERATORS.iter().find(|(name, _)| *name == word).map(|(_, operator)| *operator);
     let operator = operator.ok_or_else(|| {
         let names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();

@@ -1,10 +1,10 @@
 //! The parameters of a list, one by one.
 
 use super::{ListQuery, QueryError, SortKey, cursor, filter};
-use crate::document::Access;
 use crate::limits::{
     FILTERS_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_OFFSET_MAX, NAME_MAX_BYTES, SORT_KEYS_MAX,
 };
+use crate::rules::Sight;
 use crate::schema::{Collection, Field, FieldKind, SortOrder};
 
 /// Reads the query parameters of a list, decoded, in order of the request. `filter` may be repeated,
@@ -15,12 +15,12 @@ use crate::schema::{Collection, Field, FieldKind, SortOrder};
 pub fn parse_list(
     collection: &Collection,
     params: &[(String, String)],
-    access: Access,
+    sight: &Sight,
 ) -> Result<ListQuery, QueryError> {
     let given = Given::read(params)?;
-    let filter = filter::parse(collection, &given.filters, access)?;
+    let filter = filter::parse(collection, &given.filters, sight)?;
     let sort = match given.sort {
-        Some(text) => parse_sort(collection, text, access)?,
+        Some(text) => parse_sort(collection, text, sight)?,
         None => complete(collection, Vec::new()),
     };
     let limit = given.limit.map_or(Ok(u64::from(LIST_LIMIT_DEFAULT)), |text| {
@@ -32,7 +32,7 @@ pub fn parse_list(
         Some("true") => true,
         Some(_) => return Err(QueryError::new("count", "invalid_value", "count is true or false")),
     };
-    let fields = given.fields.map(|text| parse_fields(collection, text, access)).transpose()?;
+    let fields = given.fields.map(|text| parse_fields(collection, text, sight)).transpose()?;
     let fingerprint = cursor::fingerprint(collection, filter.as_ref(), &sort);
     let after = given.cursor.map(|text| cursor::decode(text, fingerprint, &sort, collection)).transpose()?;
     if after.is_some() && given.offset.is_some() {
@@ -91,17 +91,32 @@ impl<'p> Given<'p> {
     }
 }
 
-/// A field that may be named by `access`. The error is the same for all that may not.
+/// A field that may be asked about. The error is the same for all that may not.
 pub(super) fn resolve<'c>(
     collection: &'c Collection,
     param: &str,
     name: &str,
-    access: Access,
+    sight: &Sight,
 ) -> Result<(usize, &'c Field), QueryError> {
-    collection.field(name).filter(|(_, field)| access.sees(field)).ok_or_else(|| {
-        let shown: String = name.chars().take(NAME_MAX_BYTES).collect();
-        QueryError::new(param, "unknown_field", format!("there is no field \"{shown}\""))
-    })
+    collection
+        .field(name)
+        .filter(|(place, field)| sight.may_ask(*place, field))
+        .ok_or_else(|| unknown(param, name))
+}
+
+/// The same for a field that is to be returned.
+fn select<'c>(
+    collection: &'c Collection,
+    name: &str,
+    sight: &Sight,
+) -> Result<(usize, &'c Field), QueryError> {
+    let found = collection.field(name).filter(|(place, field)| sight.may_select(*place, field));
+    found.ok_or_else(|| unknown("fields", name))
+}
+
+fn unknown(param: &str, name: &str) -> QueryError {
+    let shown: String = name.chars().take(NAME_MAX_BYTES).collect();
+    QueryError::new(param, "unknown_field", format!("there is no field \"{shown}\""))
 }
 
 fn parse_number(param: &str, text: &str, min: u64, max: u64) -> Result<u64, QueryError> {
@@ -112,7 +127,7 @@ fn parse_number(param: &str, text: &str, min: u64, max: u64) -> Result<u64, Quer
     })
 }
 
-fn parse_sort(collection: &Collection, text: &str, access: Access) -> Result<Vec<SortKey>, QueryError> {
+fn parse_sort(collection: &Collection, text: &str, sight: &Sight) -> Result<Vec<SortKey>, QueryError> {
     let mut keys: Vec<SortKey> = Vec::new();
     for part in text.split(',') {
         if keys.len() >= SORT_KEYS_MAX {
@@ -122,7 +137,7 @@ fn parse_sort(collection: &Collection, text: &str, access: Access) -> Result<Vec
             Some(name) => (SortOrder::Descending, name),
             None => (SortOrder::Ascending, part),
         };
-        let (place, field) = resolve(collection, "sort", name, access)?;
+        let (place, field) = resolve(collection, "sort", name, sight)?;
         if field.kind == FieldKind::Blob || field.kind.is_json_text() {
             let message = format!("the field \"{name}\" has no order");
             return Err(QueryError::new("sort", "invalid_value", message));
@@ -151,10 +166,10 @@ fn complete(collection: &Collection, mut keys: Vec<SortKey>) -> Vec<SortKey> {
     keys
 }
 
-fn parse_fields(collection: &Collection, text: &str, access: Access) -> Result<Vec<usize>, QueryError> {
+fn parse_fields(collection: &Collection, text: &str, sight: &Sight) -> Result<Vec<usize>, QueryError> {
     let mut places = Vec::new();
     for name in text.split(',') {
-        let (place, _) = resolve(collection, "fields", name, access)?;
+        let (place, _) = select(collection, name, sight)?;
         if places.contains(&place) {
             let message = format!("the field \"{name}\" stands in fields twice");
             return Err(QueryError::new("fields", "invalid_value", message));

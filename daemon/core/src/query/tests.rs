@@ -46,7 +46,7 @@ fn list(query: &str, access: Access) -> Result<ListQuery, QueryError> {
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    parse_list(posts(&schema()), &params, access)
+    parse_list(posts(&schema()), &params, &access.into())
 }
 
 fn show(values: &[Value]) -> String {

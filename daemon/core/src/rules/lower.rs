@@ -14,7 +14,7 @@ use crate::schema::Collection;
 
 /// Which documents a rule sees.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight<'a> {
+pub(super) struct Roots<'a> {
     pub(super) doc: Option<&'a Collection>,
     pub(super) old: Option<&'a Collection>,
 }
@@ -22,7 +22,7 @@ pub(super) struct Sight<'a> {
 /// Lowers one rule.
 pub(super) struct Lowering<'a> {
     parsed: &'a Parsed,
-    sight: Sight<'a>,
+    roots: Roots<'a>,
     /// Variables of the loops around the current place, with their types.
     pub(super) variables: Vec<(String, Type)>,
     depth: usize,
@@ -30,8 +30,8 @@ pub(super) struct Lowering<'a> {
 }
 
 impl<'a> Lowering<'a> {
-    pub(super) fn new(parsed: &'a Parsed, sight: Sight<'a>) -> Self {
-        Self { parsed, sight, variables: Vec::new(), depth: 0, nodes: 0 }
+    pub(super) fn new(parsed: &'a Parsed, roots: Roots<'a>) -> Self {
+        Self { parsed, roots, variables: Vec::new(), depth: 0, nodes: 0 }
     }
 
     /// Lowers the whole rule; its result is a bool.
@@ -112,8 +112,8 @@ impl<'a> Lowering<'a> {
     /// Refuses a root name that does not exist here.
     fn check_root(&self, offset: usize, name: &str) -> Result<(), Refusal> {
         let mut known = vec!["auth", "request"];
-        known.extend(self.sight.doc.map(|_| "doc"));
-        known.extend(self.sight.old.map(|_| "old"));
+        known.extend(self.roots.doc.map(|_| "doc"));
+        known.extend(self.roots.old.map(|_| "old"));
         if known.contains(&name) {
             return Ok(());
         }
@@ -174,8 +174,8 @@ impl<'a> Lowering<'a> {
         match root {
             "auth" => auth_member(offset, name),
             "request" => request_member(offset, name),
-            "doc" => field(offset, Which::Doc, self.sight.doc, name),
-            _ => field(offset, Which::Old, self.sight.old, name),
+            "doc" => field(offset, Which::Doc, self.roots.doc, name),
+            _ => field(offset, Which::Old, self.roots.old, name),
         }
     }
 

@@ -17,6 +17,48 @@ pub(super) struct Node {
     pub(super) reads_document: bool,
 }
 
+impl Node {
+    /// Calls `visit` with this expression and all inside it.
+    pub(super) fn visit(&self, visit: &mut dyn FnMut(&Self)) {
+        visit(self);
+        match &self.kind {
+            Kind::Literal(_)
+            | Kind::Auth(_)
+            | Kind::Request(_)
+            | Kind::RequestEntry(..)
+            | Kind::Field(_)
+            | Kind::Variable(_) => {}
+            Kind::Select(inner, _)
+            | Kind::HasKey(inner, _)
+            | Kind::IsSet(inner)
+            | Kind::Not(inner)
+            | Kind::Negate(inner)
+            | Kind::Size(inner)
+            | Kind::Matches(inner, _)
+            | Kind::Convert(_, inner) => inner.visit(visit),
+            Kind::List(items) => items.iter().for_each(|item| item.visit(visit)),
+            Kind::And(left, right)
+            | Kind::Or(left, right)
+            | Kind::Equal(left, right)
+            | Kind::NotEqual(left, right)
+            | Kind::Order(_, left, right)
+            | Kind::Arithmetic(_, left, right)
+            | Kind::In(left, right)
+            | Kind::Index(left, right)
+            | Kind::TextTest(_, left, right)
+            | Kind::Quantify { range: left, body: right, .. } => {
+                left.visit(visit);
+                right.visit(visit);
+            }
+            Kind::Conditional(condition, yes, no) => {
+                condition.visit(visit);
+                yes.visit(visit);
+                no.visit(visit);
+            }
+        }
+    }
+}
+
 /// What an expression does.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {

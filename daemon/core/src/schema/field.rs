@@ -3,7 +3,9 @@
 use super::field_options::{self, Options};
 use super::reader::{At, Reader, Section};
 use super::yaml::Yaml;
-use super::{DefaultValue, Field, FieldKind, OnDelete, PrimaryKind, RichText, SelectOptions, Validation};
+use super::{
+    DefaultValue, Field, FieldKind, FieldRules, OnDelete, PrimaryKind, RichText, SelectOptions, Validation,
+};
 use crate::document::convert::convert;
 use crate::limits::{SELECT_VALUE_MAX_BYTES, SELECT_VALUES_MAX};
 
@@ -84,6 +86,7 @@ fn build(name: &str, kind: FieldKind, at: &At<'_>, options: Options, reader: &mu
         hidden: options.hidden,
         system: false,
         validation,
+        rules: options.rules,
         position: at.key,
     }
 }
@@ -326,6 +329,7 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
             "internal: never leaves the server and clients cannot set it; hidden: clients can set it",
         );
     }
+    check_rules(field, &mut refuse);
     let has_value = field.nullable || field.default.is_some() || field.on_update_now;
     if field.internal && !has_value {
         refuse(
@@ -340,6 +344,19 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
     }
     if field.primary && matches!(field.kind, FieldKind::Relation { .. }) {
         refuse("a primary field cannot be a relation", "");
+    }
+}
+
+/// A rule that could never matter is a misunderstanding.
+fn check_rules(field: &Field, refuse: &mut impl FnMut(&str, &str)) {
+    if field.rules.read.is_some() && field.primary {
+        refuse("a primary field cannot have a read rule", "whoever may see the document knows its id");
+    }
+    if field.rules.read.is_some() && (field.internal || field.hidden) {
+        refuse("a read rule has no effect here", "internal and hidden fields are never shown to clients");
+    }
+    if field.rules.write.is_some() && (field.internal || field.is_server_set()) {
+        refuse("a write rule has no effect here", "clients cannot set this field anyway");
     }
 }
 
@@ -360,6 +377,7 @@ pub(super) fn plain(name: &str, kind: FieldKind) -> Field {
         hidden: false,
         system: true,
         validation: Validation::default(),
+        rules: FieldRules::default(),
         position: super::Position { line: 1, column: 1 },
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 
 use super::reader::{At, Reader, Section};
 use super::yaml::{Node, Yaml};
-use super::{Field, FieldKind, Format, Pattern, Validation};
+use super::{Field, FieldKind, FieldRules, Format, Pattern, Validation};
 use crate::document::convert::convert;
 use crate::limits::SELECT_VALUES_MAX;
 
@@ -21,6 +21,7 @@ pub(super) struct Options<'n> {
     pub(super) internal: bool,
     pub(super) hidden: bool,
     pub(super) on_update_now: bool,
+    pub(super) rules: FieldRules,
     min_length: Option<At<'n>>,
     max_length: Option<At<'n>>,
     min: Option<At<'n>>,
@@ -46,6 +47,11 @@ pub(super) fn read<'n>(reader: &mut Reader<'_>, section: &mut Section<'n>) -> Op
     };
     if let Some(at) = section.take("onUpdate") {
         options.on_update_now = reader.word(&at, "action", &[("now", ())]).is_some();
+    }
+    if let Some(mut rules) = section.take("rules").and_then(|at| reader.section(&at)) {
+        let mut rule = |key| rules.take(key).and_then(|at| super::collection::read_rule(reader, &at));
+        options.rules = FieldRules { read: rule("read"), write: rule("write") };
+        rules.finish(reader);
     }
     options.min_length = section.take("minLength");
     options.max_length = section.take("maxLength");

@@ -66,6 +66,8 @@ pub struct Field {
     pub system: bool,
     /// Further conditions on the value.
     pub validation: Validation,
+    /// Who may see and set it, beside the rules of the collection.
+    pub rules: FieldRules,
     /// Where it is declared.
     pub position: Position,
 }
@@ -238,6 +240,15 @@ pub struct CollectionRules {
     pub update: Option<RuleSource>,
     /// Who may delete, with `old` (and `doc`, the same).
     pub delete: Option<RuleSource>,
+}
+
+/// Access rules of a field as written. `None` leaves it to the rules of the collection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FieldRules {
+    /// Who may see it, with `doc`.
+    pub read: Option<RuleSource>,
+    /// Who may set it, with `doc` and `old`.
+    pub write: Option<RuleSource>,
 }
 
 /// A rule as written.

@@ -2,7 +2,8 @@
 
 use alyx_core::document::Document;
 use alyx_core::schema::{
-    Collection, CollectionRules, Field, FieldKind, OnDelete, Position, PrimaryKind, SelectOptions, Validation,
+    Collection, CollectionRules, Field, FieldKind, FieldRules, OnDelete, Position, PrimaryKind,
+    SelectOptions, Validation,
 };
 use alyx_core::sql::quote;
 use alyx_core::value::Value;
@@ -64,6 +65,7 @@ fn field(name: &str, kind: FieldKind) -> Field {
         hidden: false,
         system: false,
         validation: Validation::default(),
+        rules: FieldRules::default(),
         position: Position::default(),
     }
 }

@@ -1,12 +1,14 @@
 //! One collection, one document, two people.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alyx_core::document::Document;
 use alyx_core::identity::{Identity, RequestFacts, UserIdentity};
 use alyx_core::rules::{Decision, DocRef, Rule, RuleInput, Scope};
 use alyx_core::schema::{
-    Collection, CollectionRules, Field, FieldKind, Position, RuleSource, SelectOptions, Validation,
+    Collection, CollectionRules, Field, FieldKind, FieldRules, Position, RuleSource, SelectOptions,
+    Validation,
 };
 use alyx_core::value::Value;
 
@@ -37,6 +39,8 @@ fn user(id: &str, role: &str) -> Identity {
         role: role.to_owned(),
         verified: true,
         session: "s".to_owned(),
+        metadata: Arc::default(),
+        scopes: Arc::default(),
     })
 }
 
@@ -81,6 +85,7 @@ impl World {
             time: "2026-02-01T00:00:00.000000Z".to_owned(),
             query: map("page", "2"),
             headers: map("x-tenant", "acme"),
+            body: None,
         };
         Self { collection, request }
     }
@@ -165,6 +170,7 @@ fn field(name: &str, kind: FieldKind) -> Field {
         hidden: false,
         system: false,
         validation: Validation::default(),
+        rules: FieldRules::default(),
         position: Position::default(),
     }
 }

@@ -60,7 +60,7 @@ impl Auth {
         let event = Event::new(Action::UserCreate, who, client);
         let store = audit::with(&self.0.store, event);
         let account = self.create(user, By::Admin, who, &store).await?;
-        Ok(crate::documents::to_json(&account.users, &account.document, Access::Admin))
+        Ok(crate::documents::to_json(&account.users, &account.document, &Access::Admin.into()))
     }
 
     /// The account of a user as its owner sees it.

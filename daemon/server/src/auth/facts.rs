@@ -1,7 +1,10 @@
 //! The fields of `users` that accounts rely on. The schema parser puts them into every schema.
 
+use std::sync::Arc;
+
 use alyx_core::value::Value;
 use alyx_store::Account;
+use serde_json::{Map, Value as Json};
 
 /// What identities need to know of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub struct UserFacts {
     pub role: String,
     pub verified: bool,
     pub disabled: bool,
+    /// The field `metadata`, if the schema gives users one and it holds an object.
+    pub metadata: Arc<Map<String, Json>>,
 }
 
 impl UserFacts {
@@ -21,12 +26,15 @@ impl UserFacts {
             account.document.values.get(place)
         };
         let text = |name| value(name).and_then(Value::as_text).unwrap_or_default().to_owned();
+        let metadata = value("metadata").and_then(Value::as_text);
+        let metadata = metadata.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         Self {
             id: text("id"),
             email: text("email"),
             role: text("role"),
             verified: value("verified") == Some(&Value::Integer(1)),
             disabled: value("disabled") != Some(&Value::Integer(0)),
+            metadata: Arc::new(metadata),
         }
     }
 }

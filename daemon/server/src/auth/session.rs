@@ -228,7 +228,7 @@ impl Auth {
 
     /// An account as its owner sees it.
     pub(super) fn user_json(&self, account: &Account) -> Result<Box<RawValue>, ApiError> {
-        let json = to_json(&account.users, &account.document, Access::Client);
+        let json = to_json(&account.users, &account.document, &Access::Client.into());
         serde_json::from_slice(&json).map_err(|error| internal("show a user", &error).into())
     }
 }

@@ -6,7 +6,7 @@ use alyx_core::document::{Access, Document, DocumentError, Fresh, parse_create};
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::schema::Collection;
 
-use super::{Documents, USERS, access_of, allowed, denied, entry, to_json};
+use super::{Documents, Judge, USERS, access_of, denied, entry};
 use crate::clock;
 use crate::problem::{ApiError, Code};
 
@@ -30,12 +30,13 @@ impl Documents {
             return Err(denied(who));
         }
         let document = parse_new(&entry.collection, body, access_of(who))?;
-        if !allowed(entry.create.as_ref(), who, facts, entry, Some(&document), None) {
+        let judge = Judge::new(entry, who, facts);
+        if !judge.allows(entry.create.as_ref(), Some(&document), None).await? {
             return Err(denied(who));
         }
-        let collection = Arc::clone(&entry.collection);
-        let created = self.store.create(Arc::clone(&collection), document, who.label()).await?;
-        Ok(to_json(&collection, &created, access_of(who)))
+        judge.check_written(body, &document, None).await?;
+        let created = self.store.create(Arc::clone(&entry.collection), document, who.label()).await?;
+        judge.show(&created).await
     }
 }
 

@@ -6,7 +6,7 @@ use alyx_core::catalog::Catalog;
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::schema::FieldKind;
 
-use super::{Documents, USERS, allowed, entry, not_found};
+use super::{Documents, Judge, USERS, entry, not_found};
 use crate::limits::UPDATE_ATTEMPTS;
 use crate::problem::ApiError;
 
@@ -21,9 +21,10 @@ impl Documents {
     ) -> Result<(), ApiError> {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
+        let judge = Judge::new(entry, who, facts);
         for _ in 0..UPDATE_ATTEMPTS {
             let old = self.load(entry, id).await?;
-            if !allowed(entry.delete.as_ref(), who, facts, entry, Some(&old), Some(&old)) {
+            if !judge.allows(entry.delete.as_ref(), Some(&old), Some(&old)).await? {
                 return Err(not_found());
             }
             let shared = Arc::clone(&entry.collection);

@@ -2,7 +2,7 @@
 
 use alyx_core::identity::{Identity, RequestFacts};
 
-use super::{Documents, access_of, allowed, entry, not_found, to_json};
+use super::{Documents, Judge, entry, not_found};
 use crate::problem::ApiError;
 
 impl Documents {
@@ -17,9 +17,10 @@ impl Documents {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
         let document = self.load(entry, id).await?;
-        if !allowed(entry.get.as_ref(), who, facts, entry, Some(&document), None) {
+        let judge = Judge::new(entry, who, facts);
+        if !judge.allows(entry.get.as_ref(), Some(&document), None).await? {
             return Err(not_found());
         }
-        Ok(to_json(&entry.collection, &document, access_of(who)))
+        judge.show(&document).await
     }
 }

@@ -7,7 +7,7 @@ use alyx_core::query::{encode_cursor, parse_list};
 use alyx_core::sql::SqlPredicate;
 use alyx_store::ListPage;
 
-use super::{Documents, access_of, denied, entry};
+use super::{Documents, Judge, denied, entry};
 use crate::problem::ApiError;
 
 impl Documents {
@@ -26,9 +26,9 @@ impl Documents {
             (Some(rule), false) => rule.predicate(who, facts),
             (None, false) => return Err(denied(who)),
         };
-        let access = access_of(who);
-        let query = parse_list(&entry.collection, params, access)?;
-        let page = self.store.list(Arc::clone(&entry.collection), rule, query.clone(), access).await?;
+        let sight = Judge::new(entry, who, facts).sight().await?;
+        let query = parse_list(&entry.collection, params, &sight)?;
+        let page = self.store.list(Arc::clone(&entry.collection), rule, query.clone(), sight).await?;
         let next = page.last.as_ref().map(|last| encode_cursor(&query, last));
         Ok(list_answer(&page, query.limit, next.as_deref()))
     }

@@ -27,6 +27,16 @@ collections:
       read: "doc.owner == auth.id"
       update: "old.owner == auth.id && doc.owner == old.owner"
       delete: "old.owner == auth.id"
+  people:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      owner: { type: string }
+      pay: { type: int, default: 0, rules: { read: "doc.owner == auth.id", write: "old.id != null && auth.role == 'clerk'" } }
+      rank: { type: int, nullable: true, rules: { read: "auth.role == 'clerk'", write: "doc.rank > old.rank || old.rank == null" } }
+    rules:
+      create: "true"
+      read: "true"
+      update: "auth.id != null"
   locked:
     fields:
       id: { type: id, primary: true, default: auto }
@@ -53,7 +63,16 @@ fn user(id: &str) -> Identity {
         role: "user".to_owned(),
         verified: false,
         session: "s".to_owned(),
+        metadata: Arc::default(),
+        scopes: Arc::default(),
     })
+}
+
+fn clerk(id: &str) -> Identity {
+    match user(id) {
+        Identity::User(user) => Identity::User(UserIdentity { role: "clerk".to_owned(), ..user }),
+        other => other,
+    }
 }
 
 impl Bench {
@@ -87,6 +106,86 @@ impl Bench {
 fn refused<T: std::fmt::Debug>(outcome: Result<T, ApiError>, status: u16, code: &str) {
     let error = outcome.expect_err("it was allowed");
     assert_eq!((error.problem().status, error.problem().code.as_str()), (status, code));
+}
+
+#[tokio::test]
+async fn m03_fields_are_seen_and_asked_about_as_their_read_rules_say() {
+    let (bench, ada, bob) = (bench().await, user("ada"), user("bob"));
+    let clerk = clerk("eve");
+    let admin = Identity::Admin(AdminIdentity::Peer { uid: 0 });
+    let made = bench.create(&ada, "people", json!({ "owner": "ada", "rank": 3 })).await.unwrap();
+    let id = made["id"].as_str().unwrap().to_owned();
+    let (whole, owners, clerks, others) = (
+        json!({ "id": id, "owner": "ada", "pay": 0, "rank": 3 }),
+        json!({ "id": id, "owner": "ada", "pay": 0 }),
+        json!({ "id": id, "owner": "ada", "rank": 3 }),
+        json!({ "id": id, "owner": "ada" }),
+    );
+    assert_eq!(made, owners, "the answer to a creation is no way round");
+    let all = [
+        (&admin, whole),
+        (&ada, owners),
+        (&clerk, clerks),
+        (&bob, others.clone()),
+        (&Identity::Anonymous, others),
+    ];
+    for (who, expected) in all {
+        let got = bench.documents.get(who, &RequestFacts::default(), "people", &id).await.unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&got).unwrap(), expected, "{}", who.label());
+        assert_eq!(bench.list(who, "people").await.unwrap()["docs"], json!([expected]), "{}", who.label());
+    }
+    // A field that only some documents show cannot be asked about, and says the same as one that is not.
+    let ask = async |who: &Identity, param: &str, value: &str| {
+        let params = [(param.to_owned(), value.to_owned())];
+        bench.documents.list(who, &RequestFacts::default(), "people", &params).await
+    };
+    let text = async |who, param, value: &str, field: &str| {
+        format!("{:?}", ask(who, param, value).await.unwrap_err().problem()).replace(field, "FIELD")
+    };
+    let unknown = (text(&bob, "filter", "nope:eq:1", "nope").await, text(&bob, "sort", "nope", "nope").await);
+    for (who, field) in [(&ada, "pay"), (&bob, "pay"), (&ada, "rank")] {
+        assert_eq!(text(who, "filter", &format!("{field}:eq:1"), field).await, unknown.0);
+        assert_eq!(text(who, "sort", field, field).await, unknown.1);
+    }
+    assert!(ask(&clerk, "filter", "rank:eq:3").await.is_ok() && ask(&admin, "sort", "pay").await.is_ok());
+    assert!(ask(&bob, "fields", "rank").await.is_err());
+    let selected = ask(&bob, "fields", "pay").await.unwrap();
+    assert!(selected.starts_with(b"{\"docs\":[{}]"), "{}", String::from_utf8_lossy(&selected));
+}
+
+#[tokio::test]
+async fn fields_are_set_as_their_write_rules_say() {
+    let (bench, ada) = (bench().await, user("ada"));
+    let clerk = clerk("eve");
+    refused(
+        bench.create(&clerk, "people", json!({ "owner": "a", "pay": 0 })).await,
+        422,
+        "validation_failed",
+    );
+    let made = bench.create(&ada, "people", json!({ "owner": "ada" })).await.unwrap();
+    let id = made["id"].as_str().unwrap().to_owned();
+    let set = async |who: &Identity, body: Value| {
+        bench
+            .documents
+            .update(who, &RequestFacts::default(), "people", &id, body.to_string().as_bytes())
+            .await
+    };
+    let problem = set(&ada, json!({ "owner": "x", "pay": 0 })).await.unwrap_err();
+    let errors = format!("{:?}", problem.problem());
+    assert!(errors.contains("field_not_writable") && errors.contains("pay"), "{errors}");
+    set(&clerk, json!({ "pay": 7 })).await.unwrap();
+    set(&ada, json!({ "rank": 2 })).await.unwrap();
+    // Naming the value it has is refused like any other, so a value cannot be guessed.
+    for rank in [1, 2] {
+        refused(set(&ada, json!({ "rank": rank })).await, 422, "validation_failed");
+    }
+    set(&ada, json!({ "rank": 3 })).await.unwrap();
+    // Comparing with null fails, which denies.
+    refused(set(&ada, json!({ "rank": null })).await, 422, "validation_failed");
+    let admin = Identity::Admin(AdminIdentity::Peer { uid: 0 });
+    let kept = set(&admin, json!({ "rank": 1 })).await.unwrap();
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    assert_eq!((&kept["owner"], &kept["pay"], &kept["rank"]), (&json!("ada"), &json!(7), &json!(1)));
 }
 
 #[tokio::test]

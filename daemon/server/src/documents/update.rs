@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alyx_core::document::parse_update;
 use alyx_core::identity::{Identity, RequestFacts};
 
-use super::{Documents, USERS, access_of, allowed, entry, not_found, to_json};
+use super::{Documents, Judge, USERS, access_of, entry, not_found};
 use crate::clock;
 use crate::limits::UPDATE_ATTEMPTS;
 use crate::problem::ApiError;
@@ -22,6 +22,7 @@ impl Documents {
     ) -> Result<Vec<u8>, ApiError> {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
+        let judge = Judge::new(entry, who, facts);
         for _ in 0..UPDATE_ATTEMPTS {
             let old = self.load(entry, id).await?;
             if entry.update.is_none() && !who.is_admin() {
@@ -31,14 +32,15 @@ impl Documents {
             let new = match parsed {
                 Ok(new) => new,
                 // Only somebody who may see the document learns more than that it cannot be found.
-                Err(_) if !allowed(entry.get.as_ref(), who, facts, entry, Some(&old), None) => {
+                Err(_) if !judge.allows(entry.get.as_ref(), Some(&old), None).await? => {
                     return Err(not_found());
                 }
                 Err(error) => return Err(error.into()),
             };
-            if !allowed(entry.update.as_ref(), who, facts, entry, Some(&new), Some(&old)) {
+            if !judge.allows(entry.update.as_ref(), Some(&new), Some(&old)).await? {
                 return Err(not_found());
             }
+            judge.check_written(body, &new, Some(&old)).await?;
             let shared = Arc::clone(&entry.collection);
             match self.store.update(shared, id.to_owned(), old.rev, new, who.label()).await {
                 Err(alyx_store::Error::Stale) => {}
@@ -46,7 +48,7 @@ impl Documents {
                     if collection == USERS {
                         self.users.forget(id);
                     }
-                    return Ok(to_json(&entry.collection, &outcome?, access_of(who)));
+                    return judge.show(&outcome?).await;
                 }
             }
         }

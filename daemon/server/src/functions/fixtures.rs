@@ -52,6 +52,8 @@ pub fn job(input: &str) -> (Box<Job>, oneshot::Receiver<Result<Answer, InvokeErr
         role: "user".to_owned(),
         verified: true,
         session: "s1".to_owned(),
+        metadata: Arc::default(),
+        scopes: Arc::default(),
     };
     let job = Job {
         execution_id: "e1".into(),

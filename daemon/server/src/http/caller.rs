@@ -112,6 +112,7 @@ fn facts(parts: &Parts, app: &App, peer: Peer) -> Result<RequestFacts, ApiError>
         time: clock::now_text(),
         query,
         headers: visible_headers(&parts.headers),
+        body: None,
     })
 }
 

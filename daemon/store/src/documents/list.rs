@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-use alyx_core::document::{Access, write_json};
+use alyx_core::document::write_json;
 use alyx_core::query::ListQuery;
+use alyx_core::rules::{NoLookups, Sight};
 use alyx_core::schema::Collection;
 use alyx_core::sql::{SqlExpr, SqlPredicate};
 use alyx_core::value::{Value, ValueRef};
@@ -32,7 +33,7 @@ pub(super) fn list(
     collection: &Collection,
     rule: &SqlPredicate,
     query: &ListQuery,
-    access: Access,
+    sight: &Sight,
 ) -> Result<ListPage, Error> {
     let rule = match rule {
         SqlPredicate::Never => {
@@ -47,11 +48,11 @@ pub(super) fn list(
     };
     let asked: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
     if !query.count {
-        return page(connection, collection, &asked, query, access);
+        return page(connection, collection, &asked, query, sight);
     }
     // Both statements must see the same documents. A failure between ends the transaction, see readers.
     connection.execute_batch("BEGIN")?;
-    let mut page = page(connection, collection, &asked, query, access)?;
+    let mut page = page(connection, collection, &asked, query, sight)?;
     page.total = Some(total(connection, collection, &asked)?);
     connection.execute_batch("COMMIT")?;
     Ok(page)
@@ -70,11 +71,11 @@ fn page(
     collection: &Collection,
     asked: &[&SqlExpr],
     query: &ListQuery,
-    access: Access,
+    sight: &Sight,
 ) -> Result<ListPage, Error> {
     let after = query.after_expr();
     let conditions: Vec<&SqlExpr> = asked.iter().copied().chain(&after).collect();
-    let selected = Selected::new(collection, query);
+    let selected = Selected::new(collection, query, sight);
     let mut statement =
         connection.prepare_cached(&sql::list(collection, &selected.fields, &conditions, &query.sort))?;
     // One more than wanted tells whether there are more.
@@ -96,7 +97,7 @@ fn page(
         if page.count > 0 {
             page.docs_json.push(b',');
         }
-        selected.write(&mut page.docs_json, collection, row, access, query.fields.as_deref())?;
+        selected.write(&mut page.docs_json, collection, row, sight, query.fields.as_deref())?;
         page.count += 1;
         if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
             last = Some(selected.sort_keys(row, query)?);
@@ -114,9 +115,10 @@ struct Selected {
 }
 
 impl Selected {
-    fn new(collection: &Collection, query: &ListQuery) -> Self {
+    fn new(collection: &Collection, query: &ListQuery, sight: &Sight) -> Self {
         let mut fields = query.fields.clone().unwrap_or_else(|| (0..collection.fields.len()).collect());
-        let further = query.sort.iter().map(|key| key.field).chain([collection.primary().0]);
+        let further =
+            query.sort.iter().map(|key| key.field).chain([collection.primary().0]).chain(sight.needs());
         for field in further {
             if !fields.contains(&field) {
                 fields.push(field);
@@ -138,7 +140,7 @@ impl Selected {
         out: &mut Vec<u8>,
         collection: &Collection,
         row: &Row<'_>,
-        access: Access,
+        sight: &Sight,
         fields: Option<&[usize]>,
     ) -> Result<(), Error> {
         let failure = RefCell::new(None);
@@ -148,7 +150,11 @@ impl Selected {
                 ValueRef::Null
             })
         };
-        write_json(out, collection, value, access, fields);
+        let visible = sight.visible(collection, value, &NoLookups);
+        for fault in &visible.faults {
+            tracing::warn!(collection = %collection.name, fault, "a field's rule failed and withheld it: {fault}");
+        }
+        write_json(out, collection, value, &visible, fields);
         failure.into_inner().map_or(Ok(()), Err)
     }
 

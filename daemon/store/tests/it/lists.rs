@@ -50,7 +50,7 @@ fn fill(items: &TestStore, bodies: impl Iterator<Item = Json>) {
 
 fn send(items: &TestStore, rule: SqlPredicate) -> Pending<ListPage> {
     let query = items.query("items", &[]);
-    items.store.list(items.collection("items"), rule, query, Access::Client)
+    items.store.list(items.collection("items"), rule, query, Access::Client.into())
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn cursors_are_stable_under_writes() {
             let query = items.query("items", &params);
             let page = items
                 .store
-                .list(items.collection("items"), SqlPredicate::Always, query.clone(), Access::Client)
+                .list(items.collection("items"), SqlPredicate::Always, query.clone(), Access::Client.into())
                 .wait()
                 .unwrap();
             seen.extend(pluck(&page, "id").iter().map(|id| id.as_str().unwrap().to_owned()));
@@ -140,7 +140,7 @@ fn a_list_ends_at_its_deadline() {
     fill(&items, (0..3).map(|number| json!({"id": number.to_string()})));
     let hurried = items.store.with_deadline(Instant::now() + Duration::from_millis(50));
     let query = items.query("items", &[("count", "true")]);
-    let late = hurried.list(items.collection("items"), endless(), query, Access::Client).wait();
+    let late = hurried.list(items.collection("items"), endless(), query, Access::Client.into()).wait();
     assert!(matches!(late, Err(Error::Interrupted)), "{late:?}");
     // The interrupted transaction is over: the reader sees what comes after.
     items.create("items", &json!({"id": "new"})).unwrap();
@@ -157,8 +157,12 @@ fn a_page_of_large_documents_ends_early_and_goes_on() {
         items.create("items", &json!({"id": number.to_string(), "text": text})).unwrap();
     }
     let query = items.query("items", &[("sort", "id")]);
-    let page =
-        items.store.list(items.collection("items"), SqlPredicate::Always, query.clone(), Access::Client);
+    let page = items.store.list(
+        items.collection("items"),
+        SqlPredicate::Always,
+        query.clone(),
+        Access::Client.into(),
+    );
     let page = page.wait().unwrap();
     assert_eq!(page.count, 8);
     let cursor = encode_cursor(&query, &page.last.unwrap());

@@ -112,7 +112,7 @@ impl TestStore {
     pub fn query(&self, collection: &str, params: &[(&str, &str)]) -> ListQuery {
         let params: Vec<_> =
             params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        parse_list(&self.collection(collection), &params, Access::Client).unwrap()
+        parse_list(&self.collection(collection), &params, &Access::Client.into()).unwrap()
     }
 
     pub fn list(&self, collection: &str, params: &[(&str, &str)]) -> ListPage {
@@ -121,7 +121,7 @@ impl TestStore {
 
     pub fn list_under(&self, collection: &str, rule: SqlPredicate, params: &[(&str, &str)]) -> ListPage {
         let query = self.query(collection, params);
-        self.store.list(self.collection(collection), rule, query, Access::Client).wait().unwrap()
+        self.store.list(self.collection(collection), rule, query, Access::Client.into()).wait().unwrap()
     }
 
     pub fn sqlite(&self) -> rusqlite::Connection {
@@ -174,7 +174,7 @@ pub fn draft(collection: &Collection, body: &Json) -> Document {
 pub fn to_json(collection: &Collection, document: &Document) -> Json {
     let mut text = Vec::new();
     let value = |field: usize| document.values[field].as_ref();
-    alyx_core::document::write_json(&mut text, collection, value, Access::System, None);
+    alyx_core::document::write_json(&mut text, collection, value, &Access::System.into(), None);
     serde_json::from_slice(&text).unwrap()
 }
 

@@ -29,7 +29,7 @@ pub async fn handle(
         if index > 0 {
             body.push(b',');
         }
-        body.extend_from_slice(&to_json(&account.users, &account.document, Access::Admin));
+        body.extend_from_slice(&to_json(&account.users, &account.document, &Access::Admin.into()));
     }
     body.extend_from_slice(format!("],\"limit\":{limit}}}").as_bytes());
     Ok(json(StatusCode::OK, body))
