@@ -3,6 +3,7 @@
 //! Routes with `{collection}` and `{name}` are written out for each collection and function, with
 //! the fields that clients see. It is made when it is asked for and kept until the schema changes.
 
+mod problems;
 mod shapes;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,7 +60,12 @@ fn build(catalog: &Catalog) -> Value {
     }
     json!({
         "openapi": "3.1.0",
-        "info": { "title": "Alyx", "version": env!("CARGO_PKG_VERSION") },
+        "info": {
+            "title": "Alyx",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
+        },
+        "servers": [{ "url": "/" }],
         "paths": paths,
         "components": {
             "schemas": shapes::all(&catalog.schema),
@@ -142,9 +148,7 @@ fn responses(route: &Route, place: &Place) -> Value {
     if route.path.starts_with("/api/functions/") {
         responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
     }
-    let problem =
-        json!({ "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } });
-    responses.insert("default".to_owned(), json!({ "description": "A problem", "content": problem }));
+    problems::describe(route, &mut responses);
     Value::Object(responses)
 }
 

@@ -1,0 +1,90 @@
+//! Which problems an operation can answer with. The description lists exactly these statuses, and the
+//! contract suite asks until it sees one that is missing here.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use crate::http::routes::{Access, Body, Route};
+use crate::problem::Code;
+
+/// Adds the problems of a route to its responses.
+pub fn describe(route: &Route, responses: &mut Map<String, Value>) {
+    let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+    for code in codes(route) {
+        let named = by_status.entry(code.status()).or_default();
+        if !named.contains(&code.as_str()) {
+            named.push(code.as_str());
+        }
+    }
+    for (status, codes) in by_status {
+        let response = json!({
+            "description": format!("A problem with the code {}", codes.join(" or ")),
+            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
+        });
+        responses.insert(status.to_string(), response);
+    }
+}
+
+fn codes(route: &Route) -> Vec<Code> {
+    // Any answer: what HTTP asks of a request, and a server that has no room or fails.
+    let mut codes = vec![Code::InvalidRequest, Code::TooManyRequests, Code::Internal, Code::Overloaded];
+    if route.body != Body::Nothing {
+        codes.extend([
+            Code::InvalidJson,
+            Code::RequestTimeout,
+            Code::BodyTooLarge,
+            Code::UnsupportedMediaType,
+            Code::ValidationFailed,
+        ]);
+    } else if route.method == Method::GET {
+        codes.push(Code::InvalidParameter);
+    }
+    match route.access {
+        // Whoever sends a token is told when it is not valid, wherever it is sent.
+        Access::Open => codes.push(Code::InvalidToken),
+        Access::Rule => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
+        Access::User => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
+        Access::Admin => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
+    }
+    if route.path.starts_with("/api/") {
+        codes.extend([Code::DatabaseBusy, Code::DeadlineExceeded]);
+        if route.method != Method::GET {
+            codes.extend([Code::DatabaseReadOnly, Code::DatabaseFull]);
+        }
+    }
+    if route.path.contains("{id}") || route.path.contains("{name}") {
+        codes.push(Code::NotFound);
+    }
+    codes.extend_from_slice(own(route));
+    codes
+}
+
+/// What only this operation can answer.
+fn own(route: &Route) -> &'static [Code] {
+    match route.operation {
+        "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor],
+        "createDocument" => &[Code::UniqueViolation, Code::ReferenceNotFound, Code::Conflict],
+        "getDocument" => &[Code::DocumentNotFound],
+        "updateDocument" => {
+            &[Code::DocumentNotFound, Code::Conflict, Code::UniqueViolation, Code::ReferenceNotFound]
+        }
+        "deleteDocument" => &[Code::DocumentNotFound, Code::Conflict, Code::DocumentReferenced],
+        "register" => &[Code::RegistrationClosed, Code::UniqueViolation],
+        "createUser" => &[Code::UniqueViolation],
+        "login" => &[Code::InvalidCredentials],
+        "refresh" | "logout" => &[Code::InvalidRefreshToken],
+        "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
+        "invokeFunction" => &[
+            Code::FunctionNotFound,
+            Code::FunctionDenied,
+            Code::FunctionError,
+            Code::FunctionCrashed,
+            Code::FunctionQueueFull,
+            Code::FunctionTimeout,
+            Code::FunctionOutOfMemory,
+        ],
+        _ => &[],
+    }
+}
