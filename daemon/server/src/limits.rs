@@ -93,6 +93,9 @@ pub const EXECUTIONS_KEPT_MAX: u64 = 100_000;
 /// Executions older than this are removed.
 pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 
+/// How long the answer to a request with an `Idempotency-Key` is given again.
+pub const ANSWERS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+
 /// Changes kept, newest first.
 pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
 

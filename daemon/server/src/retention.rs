@@ -1,4 +1,4 @@
-//! Removes what has been kept long enough: ended sessions, executions with their logs, changes.
+//! Removes what has been kept long enough: ended sessions, executions with their logs, changes, kept answers.
 //!
 //! Each sweep removes a bounded number at a time, so that it never holds the writer for long.
 
@@ -28,6 +28,7 @@ async fn sweep(store: &Store, stopped: &watch::Receiver<bool>) {
     // A day later than needed, so that ended sessions outlive their access tokens.
     let day_ago = now - Duration::from_secs(24 * 3_600);
     trim("sessions", stopped, || store.trim_sessions(day_ago)).await;
+    trim("answers", stopped, || store.trim_answers(now - limits::ANSWERS_KEPT_FOR)).await;
     let oldest = now - limits::EXECUTIONS_KEPT_FOR;
     trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
     let oldest = now - limits::CHANGES_KEPT_FOR;

@@ -19,7 +19,7 @@ use alyx_core::value::Value;
 use rusqlite::params_from_iter;
 
 pub use list::ListPage;
-pub(crate) use read::{Where, fetch, select_where};
+pub(crate) use read::{Where, fetch, find, select, select_where};
 
 use crate::changes::{self, Change};
 use crate::readers::Lane;
@@ -186,6 +186,16 @@ pub(crate) fn delete(session: &mut Session<'_>, input: Delete) -> Result<(), Err
     let Delete { collection, id, expected_rev, actor } = input;
     let before = expect(session, &collection, &id, expected_rev)?;
     cascade::delete(session, &collection, &before, &actor)
+}
+
+/// Deletes the document `before`, which is what the row holds.
+pub(crate) fn remove(
+    session: &Session<'_>,
+    collection: &Collection,
+    before: &Document,
+    actor: &str,
+) -> Result<(), Error> {
+    cascade::delete(session, collection, before, actor)
 }
 
 fn expect(

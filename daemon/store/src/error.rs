@@ -55,6 +55,13 @@ pub enum Error {
     /// The deadline passed or the caller went away. A write that answers this was not done.
     #[error("the deadline passed")]
     Interrupted,
+    /// The transaction is over: it ran out of time, was undone, or was lost to an error. Nothing of it
+    /// remains.
+    #[error("the transaction has ended")]
+    TransactionEnded,
+    /// A program of [`Store::transact`](crate::Store::transact) refused; its caller gets the reason.
+    #[error("refused")]
+    Refused,
     /// The store is closed. Nothing was done.
     #[error("the store is closed")]
     Closed,

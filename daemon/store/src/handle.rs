@@ -19,9 +19,9 @@ pub use pending::Pending;
 pub(crate) use pending::Reply;
 
 use crate::limits::{READERS_MAX, READERS_MIN};
-use crate::queue::Refused;
+use crate::queue::{Queue, Refused};
 use crate::readers::{Lane, ReadJob, Readers, Reading};
-use crate::writer::{Command, Job, Queued, Writer, WriterLink};
+use crate::writer::{Command, Job, Queued, Step, Writer, WriterLink};
 use crate::{AuditRow, Error, Options, connection};
 
 /// The store. Clones share one database; it closes when [`Store::close`] is called or the last clone
@@ -31,6 +31,8 @@ pub struct Store {
     shared: Arc<Shared>,
     deadline: Option<Instant>,
     audit: Option<Arc<AuditRow>>,
+    /// The transaction that all calls through this clone are part of.
+    transaction: Option<Arc<Queue<Step>>>,
 }
 
 #[derive(Debug)]
@@ -103,6 +105,7 @@ impl Store {
             }),
             deadline: None,
             audit: None,
+            transaction: None,
         })
     }
 
@@ -152,6 +155,11 @@ impl Store {
         Self { audit: Some(Arc::new(row)), ..self.clone() }
     }
 
+    /// The same store, whose calls are steps of one transaction.
+    pub(crate) fn borrowing(&self, steps: Arc<Queue<Step>>) -> Self {
+        Self { transaction: Some(steps), ..self.clone() }
+    }
+
     /// The applied schema.
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         self.shared.writer.schema()
@@ -165,11 +173,12 @@ impl Store {
     pub(crate) fn write<I, O>(&self, command: fn(Job<I, O>) -> Command, input: I) -> Pending<O> {
         let (reply, pending, _) = Pending::new();
         let audit = self.audit.clone();
-        let queued = Queued { command: command(Job { input, reply }), deadline: self.deadline, audit };
-        if let Err(refused) = self.shared.writer.push(queued) {
-            return Pending::failed(refused.into());
-        }
-        pending
+        let queued = Queued { deadline: self.deadline, audit, ..Queued::new(command(Job { input, reply })) };
+        let pushed = match &self.transaction {
+            Some(steps) => steps.push(Step::Write(queued)).map_err(ended),
+            None => self.shared.writer.push(queued).map_err(Error::from),
+        };
+        pushed.map_or_else(Pending::failed, |()| pending)
     }
 
     /// Has `work` done by a reader.
@@ -196,11 +205,14 @@ impl Store {
             });
             reply.send(answer);
         };
-        let job = ReadJob { deadline, abandoned, work: Box::new(work) };
-        if let Err(refused) = self.shared.readers.push(lane, job) {
-            return Pending::failed(refused.into());
-        }
-        pending
+        let pushed = match &self.transaction {
+            Some(steps) => steps.push(Step::Read(Box::new(work))).map_err(ended),
+            None => {
+                let job = ReadJob { deadline, abandoned, work: Box::new(work) };
+                self.shared.readers.push(lane, job).map_err(Error::from)
+            }
+        };
+        pushed.map_or_else(Pending::failed, |()| pending)
     }
 
     /// The deadline of this clone, if it has one.
@@ -233,6 +245,13 @@ impl Drop for Shared {
         if let Err(error) = self.close() {
             tracing::warn!(error = %error, "the last checkpoint failed; the next opening makes up for it");
         }
+    }
+}
+
+fn ended(refused: Refused) -> Error {
+    match refused {
+        Refused::Full => Error::Busy,
+        Refused::Closed => Error::TransactionEnded,
     }
 }
 

@@ -7,6 +7,8 @@
 //! | `writer` | the one thread that writes: group commit, a savepoint per command |
 //! | `readers` | threads that read, each with its own connection and a deadline |
 //! | `documents` | create, get, update, delete, list |
+//! | `transaction` | several reads and writes as one |
+//! | `answers` | answers to requests that may come twice |
 //! | `tables`, `apply` | collections as tables, schema changes |
 //! | [`backup`] | copies of the database, and what they are worth |
 //! | `changes` | the change feed's rows |
@@ -20,6 +22,7 @@
 #![warn(missing_docs)]
 
 mod accounts;
+mod answers;
 mod apply;
 mod audit;
 pub mod backup;
@@ -38,10 +41,12 @@ mod readers;
 mod sessions;
 mod tables;
 mod time;
+mod transaction;
 mod values;
 mod writer;
 
 pub use accounts::{Account, NewAccount};
+pub use answers::StoredAnswer;
 pub use audit::{AuditOutcome, AuditRow};
 pub use documents::ListPage;
 pub use error::Error;
@@ -50,3 +55,4 @@ pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
 pub use options::{OpenCheck, Options, Synchronous};
 pub use sessions::{NewSession, Rotation};
+pub use transaction::{Abort, Interactive, Transaction};

@@ -11,6 +11,12 @@ pub const BATCH_MAX: usize = 256;
 /// beyond it callers are better told [`Error::Busy`](crate::Error::Busy).
 pub const WRITE_QUEUE_MAX: usize = 4_096;
 
+/// How long a write may wait for its turn, others' interactive transactions included.
+pub const WRITE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Steps of an interactive transaction that may be on their way at once.
+pub const STEPS_MAX: usize = 64;
+
 /// Reads waiting for a reader, per lane.
 pub const READ_QUEUE_MAX: usize = 4_096;
 

@@ -5,8 +5,11 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::Error;
 
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_start.sql"), include_str!("migrations/0002_audit.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_start.sql"),
+    include_str!("migrations/0002_audit.sql"),
+    include_str!("migrations/0003_answers.sql"),
+];
 
 /// Applies what is missing.
 pub(crate) fn apply(connection: &mut Connection) -> Result<(), Error> {

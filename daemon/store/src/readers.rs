@@ -42,14 +42,33 @@ pub(crate) struct Reading<'a> {
     over: &'a Over,
 }
 
-type Over = Arc<dyn Fn() -> bool + Send + Sync>;
+pub(crate) type Over = Arc<dyn Fn() -> bool + Send + Sync>;
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    pub(crate) const fn new(connection: &'a Connection, over: &'a Over) -> Self {
+        Self { connection, over }
+    }
+
     /// Fails once the deadline has passed, the caller went away or the store closes. Statements notice by
     /// themselves; this is for work that is none.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if (self.over)() { Err(Error::Interrupted) } else { Ok(()) }
     }
+}
+
+/// Has several statements see the same documents. Within a transaction they do anyway; a failure ends the
+/// one begun here, see [`serve`].
+pub(crate) fn snapshot<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    if !connection.is_autocommit() {
+        return work(connection);
+    }
+    connection.execute_batch("BEGIN")?;
+    let found = work(connection)?;
+    connection.execute_batch("COMMIT")?;
+    Ok(found)
 }
 
 /// The way to the readers.

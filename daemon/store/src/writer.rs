@@ -6,6 +6,7 @@
 //! a command is that command's failure.
 
 mod command;
+mod lease;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub(crate) use command::{Command, Job, Queued, Settled};
+pub(crate) use lease::{Loan, Step};
 
 use crate::handle::Health;
 use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, WRITE_QUEUE_MAX};
@@ -158,6 +160,9 @@ impl Writer {
             if queued.command.is_alone() {
                 self.commit(std::mem::take(&mut group));
                 self.commit_alone(queued);
+            } else if queued.command.is_loan() {
+                self.commit(std::mem::take(&mut group));
+                self.lend(queued);
             } else {
                 group.push(queued);
             }
@@ -270,6 +275,8 @@ fn expire(group: Vec<Queued>) -> Vec<Queued> {
     for queued in group {
         if queued.deadline.is_some_and(|deadline| now >= deadline) {
             queued.command.refuse(Error::Interrupted);
+        } else if now >= queued.patience_ends {
+            queued.command.refuse(Error::Busy);
         } else {
             kept.push(queued);
         }
@@ -326,7 +333,7 @@ mod tests {
         let created_at = "2026-01-02T03:04:05Z".parse().unwrap();
         let input = SigningKey { kid: kid.to_owned(), alg: String::new(), pkcs8: Vec::new(), created_at };
         let command = Command::AddSigningKey(Job { input, reply });
-        link.push(Queued { command, deadline: None, audit: None }).unwrap();
+        link.push(Queued::new(command)).unwrap();
         pending
     }
 

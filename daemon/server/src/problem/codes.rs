@@ -45,6 +45,7 @@ codes! {
     Conflict 409 "conflict",
     UniqueViolation 409 "unique_violation",
     DocumentReferenced 409 "document_referenced",
+    TransactionEnded 409 "transaction_ended",
     InvocationGone 410 "invocation_gone",
     BodyTooLarge 413 "body_too_large",
     UnsupportedMediaType 415 "unsupported_media_type",

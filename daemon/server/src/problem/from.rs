@@ -74,6 +74,11 @@ impl From<Error> for ApiError {
             }
             Error::Busy | Error::Closed => Self::new(Code::DatabaseBusy, "The database is busy; try again."),
             Error::Interrupted => Self::new(Code::DeadlineExceeded, "The database did not answer in time."),
+            Error::TransactionEnded => {
+                let detail =
+                    "The transaction is over; it took too long or was undone. Nothing of it remains.";
+                Self::new(Code::TransactionEnded, detail)
+            }
             other => internal("use the database", &other).into(),
         }
     }

@@ -13,6 +13,7 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::sql;
 use crate::Error;
 use crate::limits::LIST_BYTES_MAX;
+use crate::readers::snapshot;
 use crate::values::{Bound, bound, column};
 
 /// A page of a list.
@@ -50,12 +51,11 @@ pub(super) fn list(
     if !query.count {
         return page(connection, collection, &asked, query, sight);
     }
-    // Both statements must see the same documents. A failure between ends the transaction, see readers.
-    connection.execute_batch("BEGIN")?;
-    let mut page = page(connection, collection, &asked, query, sight)?;
-    page.total = Some(total(connection, collection, &asked)?);
-    connection.execute_batch("COMMIT")?;
-    Ok(page)
+    snapshot(connection, |connection| {
+        let mut page = page(connection, collection, &asked, query, sight)?;
+        page.total = Some(total(connection, collection, &asked)?);
+        Ok(page)
+    })
 }
 
 fn total(connection: &Connection, collection: &Collection, conditions: &[&SqlExpr]) -> Result<u64, Error> {

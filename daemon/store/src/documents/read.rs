@@ -1,14 +1,15 @@
 //! From rows to documents.
 
 use alyx_core::document::Document;
+use alyx_core::query::ListQuery;
 use alyx_core::schema::Collection;
-use alyx_core::sql::column;
+use alyx_core::sql::{SqlExpr, SqlPredicate, column};
 use alyx_core::value::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::sql;
 use crate::Error;
-use crate::values::{self, bound};
+use crate::values::{self, Bound, bound};
 
 /// The document with this id.
 pub(crate) fn fetch(
@@ -19,6 +20,20 @@ pub(crate) fn fetch(
     let statement = format!("{} WHERE {}", sql::select(collection), equals(&collection.primary().1.name));
     let mut statement = connection.prepare_cached(&statement)?;
     let mut rows = statement.query([id])?;
+    rows.next()?.map(|row| document(row, collection)).transpose()
+}
+
+/// The document with this value in a unique field.
+pub(crate) fn find(
+    connection: &Connection,
+    collection: &Collection,
+    field: usize,
+    value: &Value,
+) -> Result<Option<Document>, Error> {
+    let name = &collection.fields[field].name;
+    let statement = format!("{} WHERE {}", sql::select(collection), equals(name));
+    let mut statement = connection.prepare_cached(&statement)?;
+    let mut rows = statement.query([Bound(value)])?;
     rows.next()?.map(|row| document(row, collection)).transpose()
 }
 
@@ -54,6 +69,30 @@ pub(crate) fn select_where(
     let mut statement =
         connection.prepare_cached(&format!("{} {}", sql::select(collection), condition.text))?;
     let mut rows = statement.query(params_from_iter(bound(condition.params)))?;
+    let mut documents = Vec::new();
+    while let Some(row) = rows.next()? {
+        documents.push(document(row, collection)?);
+    }
+    Ok(documents)
+}
+
+/// The documents that a rule lets through and a query asks for, one more than its limit if there are more.
+pub(crate) fn select(
+    connection: &Connection,
+    collection: &Collection,
+    rule: &SqlPredicate,
+    query: &ListQuery,
+) -> Result<Vec<Document>, Error> {
+    let rule = match rule {
+        SqlPredicate::Never => return Ok(Vec::new()),
+        SqlPredicate::Always => None,
+        SqlPredicate::When(rule) => Some(rule),
+    };
+    let conditions: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
+    let mut statement = connection.prepare_cached(&sql::select_list(collection, &conditions, &query.sort))?;
+    let limit = Value::Integer(i64::from(query.limit) + 1);
+    let params = conditions.iter().flat_map(|condition| bound(&condition.params)).chain([Bound(&limit)]);
+    let mut rows = statement.query(params_from_iter(params))?;
     let mut documents = Vec::new();
     while let Some(row) = rows.next()? {
         documents.push(document(row, collection)?);

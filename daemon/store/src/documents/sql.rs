@@ -56,6 +56,21 @@ pub(super) fn list(
 ) -> String {
     let mut sql = format!("SELECT {} FROM {}", columns(collection, fields), source(collection));
     push_conditions(&mut sql, conditions);
+    push_order(&mut sql, collection, sort);
+    sql.push_str(" LIMIT ? OFFSET ?");
+    sql
+}
+
+/// The documents, whole, that fulfil all conditions; the limit is the last parameter.
+pub(super) fn select_list(collection: &Collection, conditions: &[&SqlExpr], sort: &[SortKey]) -> String {
+    let mut sql = select(collection);
+    push_conditions(&mut sql, conditions);
+    push_order(&mut sql, collection, sort);
+    sql.push_str(" LIMIT ?");
+    sql
+}
+
+fn push_order(sql: &mut String, collection: &Collection, sort: &[SortKey]) {
     for (place, key) in sort.iter().enumerate() {
         sql.push_str(if place == 0 { " ORDER BY " } else { ", " });
         sql.push_str(&column(&collection.fields[key.field].name));
@@ -64,8 +79,6 @@ pub(super) fn list(
             SortOrder::Descending => " DESC",
         });
     }
-    sql.push_str(" LIMIT ? OFFSET ?");
-    sql
 }
 
 /// How many documents fulfil all conditions.

@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use alyx_core::document::Document;
 
-use super::Session;
+use super::{Loan, Session, lease};
 use crate::accounts::{self, Account};
 use crate::handle::Reply;
+use crate::limits::WRITE_WAIT_MAX;
 use crate::sessions::{self, Rotation};
-use crate::{AuditRow, Error, apply, audit, changes, documents, executions, keys};
+use crate::{AuditRow, Error, answers, apply, audit, changes, documents, executions, keys, transaction};
 
 /// A command in the queue.
 #[derive(Debug)]
@@ -20,6 +21,15 @@ pub(crate) struct Queued {
     pub(crate) deadline: Option<Instant>,
     /// Row of the audit log that goes into the same transaction.
     pub(crate) audit: Option<Arc<AuditRow>>,
+    /// After this there were too many before it.
+    pub(crate) patience_ends: Instant,
+}
+
+impl Queued {
+    /// A command without a deadline of its own.
+    pub(crate) fn new(command: Command) -> Self {
+        Self { command, deadline: None, audit: None, patience_ends: Instant::now() + WRITE_WAIT_MAX }
+    }
 }
 
 /// Everything that can be written.
@@ -42,6 +52,10 @@ pub(crate) enum Command {
     TrimExecutions(Job<executions::Trim, u64>),
     TrimChanges(Job<changes::Trim, u64>),
     AppendAudit(Job<AuditRow, ()>),
+    TrimAnswers(Job<answers::Trim, u64>),
+    Transact(Job<transaction::Program, ()>),
+    /// Carried out by the writer itself, see `lease`.
+    Lend(Job<Loan, ()>),
 }
 
 /// A command's input and the way to its caller.
@@ -80,6 +94,9 @@ macro_rules! with_job {
             Command::TrimExecutions($job) => $body,
             Command::TrimChanges($job) => $body,
             Command::AppendAudit($job) => $body,
+            Command::TrimAnswers($job) => $body,
+            Command::Transact($job) => $body,
+            Command::Lend($job) => $body,
         }
     };
 }
@@ -88,6 +105,11 @@ impl Command {
     /// Whether it shares its transaction with no other command.
     pub(crate) const fn is_alone(&self) -> bool {
         matches!(self, Self::Apply(_))
+    }
+
+    /// Whether it borrows the writer.
+    pub(crate) const fn is_loan(&self) -> bool {
+        matches!(self, Self::Lend(_))
     }
 
     /// Answers without having run.
@@ -114,6 +136,9 @@ impl Command {
             Self::TrimExecutions(job) => job.run(session, executions::trim),
             Self::TrimChanges(job) => job.run(session, changes::trim),
             Self::AppendAudit(job) => job.run(session, audit::append),
+            Self::TrimAnswers(job) => job.run(session, answers::trim),
+            Self::Transact(job) => job.run(session, transaction::run),
+            Self::Lend(job) => job.run(session, lease::refuse),
         }
     }
 }

@@ -24,3 +24,5 @@ mod lists;
 mod schemas;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod transactions;

@@ -1,0 +1,183 @@
+//! Several reads and writes as one: programs in the writer's thread, and the writer lent.
+
+use std::time::Duration;
+
+use alyx_store::{Abort, Error, StoredAnswer};
+use serde_json::json;
+
+use crate::support::{ACTOR, NOW, TestStore, at, to_json, wait};
+
+const NOTES: &str = "collections:
+  notes:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      slug: { type: string, unique: true, nullable: true }
+      count: { type: int, default: 0 }
+";
+
+/// Long enough for the slowest machine.
+const LONG: Duration = Duration::from_secs(60);
+
+fn notes() -> TestStore {
+    TestStore::new(NOTES)
+}
+
+#[test]
+fn a_program_is_done_whole_or_not_at_all() {
+    let notes = notes();
+    let collection = notes.collection("notes");
+    for fails in [true, false] {
+        let (first, second) = (notes.draft("notes", &json!({})), notes.draft("notes", &json!({})));
+        let declared = collection.clone();
+        let answer = wait(notes.store.transact(move |tx| {
+            tx.create(&declared, first, ACTOR)?;
+            tx.create(&declared, second, ACTOR)?;
+            if fails { Err(Abort::Refused("no")) } else { Ok(7) }
+        }));
+        match (fails, answer) {
+            (true, Err(Abort::Refused("no"))) => assert_eq!(notes.changes().len(), 0),
+            (false, Ok(7)) => assert_eq!(notes.changes().len(), 2),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn programs_at_once_lose_no_increment() {
+    let notes = notes();
+    let id = notes.id("notes", &notes.create("notes", &json!({})).unwrap());
+    let mut tasks = Vec::new();
+    for _ in 0..4 {
+        let (store, collection, id) = (notes.store.clone(), notes.collection("notes"), id.clone());
+        tasks.push(std::thread::spawn(move || {
+            for _ in 0..50 {
+                let (collection, id) = (collection.clone(), id.clone());
+                let program = move |tx: &mut alyx_store::Transaction<'_, '_>| {
+                    let before = tx.get(&collection, &id)?.ok_or(Error::NotFound)?;
+                    let mut after = before.clone();
+                    let (count, _) = collection.field("count").unwrap();
+                    let alyx_core::value::Value::Integer(found) = before.values[count] else { panic!() };
+                    after.values[count] = alyx_core::value::Value::Integer(found + 1);
+                    tx.replace(&collection, &before, after, ACTOR)?;
+                    Ok::<_, Abort<()>>(())
+                };
+                wait(store.transact(program)).unwrap();
+            }
+        }));
+    }
+    for task in tasks {
+        task.join().unwrap();
+    }
+    assert_eq!(notes.json("notes", &id).unwrap()["count"], 200);
+}
+
+#[test]
+fn a_loan_sees_its_own_writes_and_nobody_else_does() {
+    let notes = notes();
+    let collection = notes.collection("notes");
+    let lent = wait(notes.store.begin(LONG)).unwrap();
+    let draft = notes.draft("notes", &json!({ "slug": "a" }));
+    let made = lent.store().create(collection.clone(), draft, ACTOR.to_owned()).wait().unwrap();
+    let id = notes.id("notes", &made);
+    let seen = lent.store().get(collection.clone(), id.clone()).wait().unwrap().unwrap();
+    assert_eq!(to_json(&collection, &seen)["slug"], "a");
+    let query = notes.query("notes", &[("count", "true")]);
+    let always = alyx_core::sql::SqlPredicate::Always;
+    let access = alyx_core::document::Access::Client;
+    let page = lent.store().list(collection.clone(), always, query, access.into()).wait().unwrap();
+    assert_eq!((page.count, page.total), (1, Some(1)));
+    assert!(notes.store.get(collection.clone(), id.clone()).wait().unwrap().is_none());
+
+    // A failing step leaves the others alone.
+    let draft = notes.draft("notes", &json!({ "slug": "a" }));
+    let twice = lent.store().create(collection.clone(), draft, ACTOR.to_owned()).wait();
+    assert!(matches!(twice, Err(Error::UniqueViolation { .. })), "{twice:?}");
+
+    // Others wait for it.
+    let waiting = notes.store.create(
+        collection.clone(),
+        notes.draft("notes", &json!({ "slug": "b" })),
+        "other".to_owned(),
+    );
+    lent.commit().wait().unwrap();
+    waiting.wait().unwrap();
+    let words: Vec<_> = notes.changes().into_iter().map(|change| change.identity).collect();
+    assert_eq!(words, [ACTOR, "other"]);
+    assert!(notes.store.get(collection.clone(), id.clone()).wait().unwrap().is_some());
+
+    let late = lent.store().get(collection, id).wait();
+    assert!(matches!(late, Err(Error::TransactionEnded)), "{late:?}");
+    let again = lent.commit().wait();
+    assert!(matches!(again, Err(Error::TransactionEnded)), "{again:?}");
+}
+
+#[test]
+fn a_loan_that_is_dropped_or_too_long_leaves_nothing() {
+    let notes = notes();
+    let collection = notes.collection("notes");
+    let create = |slug: &str| {
+        let draft = notes.draft("notes", &json!({ "slug": slug }));
+        (collection.clone(), draft, ACTOR.to_owned())
+    };
+    let lent = wait(notes.store.begin(LONG)).unwrap();
+    let (a, b, c) = create("dropped");
+    lent.store().create(a, b, c).wait().unwrap();
+    drop(lent);
+    let (a, b, c) = create("between");
+    notes.store.create(a, b, c).wait().unwrap();
+
+    let lent = wait(notes.store.begin(Duration::from_millis(300))).unwrap();
+    let (a, b, c) = create("late");
+    let begun = lent.store().create(a, b, c).wait();
+    // Only the end of the other's time lets this through.
+    let (a, b, c) = create("after");
+    notes.store.create(a, b, c).wait().unwrap();
+    let ended = lent.commit().wait();
+    assert!(matches!(ended, Err(Error::TransactionEnded)), "{begun:?} {ended:?}");
+    let slugs: Vec<_> =
+        notes.changes().into_iter().map(|change| change.after.unwrap()["slug"].clone()).collect();
+    assert_eq!(slugs, ["between", "after"]);
+}
+
+#[test]
+fn a_slow_statement_in_a_loan_ends_with_it() {
+    let notes = notes();
+    for _ in 0..300 {
+        notes.create("notes", &json!({})).unwrap();
+    }
+    let lent = wait(notes.store.begin(Duration::from_millis(200))).unwrap();
+    // 300³ rows are far more than the time allows.
+    let slow = alyx_core::sql::SqlPredicate::When(alyx_core::sql::SqlExpr {
+        text: "(SELECT count(*) FROM notes a, notes b, notes c, notes e) < 0".to_owned(),
+        params: Vec::new(),
+    });
+    let query = notes.query("notes", &[]);
+    let access = alyx_core::document::Access::Client;
+    let answer = lent.store().list(notes.collection("notes"), slow, query, access.into()).wait();
+    assert!(matches!(answer, Err(Error::Interrupted | Error::TransactionEnded)), "{answer:?}");
+    notes.create("notes", &json!({})).unwrap();
+}
+
+#[test]
+fn answers_are_kept_with_what_they_answer() {
+    let notes = notes();
+    let collection = notes.collection("notes");
+    let answer = StoredAnswer { request: vec![1, 2], status: 201, body: b"{}".to_vec() };
+    let (draft, kept) = (notes.draft("notes", &json!({})), answer.clone());
+    wait(notes.store.transact(move |tx| {
+        assert_eq!(tx.answer("ada", "k")?, None);
+        tx.create(&collection, draft, ACTOR)?;
+        tx.keep_answer("ada", "k", &kept)?;
+        Ok::<_, Abort<()>>(())
+    }))
+    .unwrap();
+    let notes = notes.reopen();
+    let read = |identity: &'static str| {
+        wait(notes.store.transact(move |tx| Ok::<_, Abort<()>>(tx.answer(identity, "k")?))).unwrap()
+    };
+    assert_eq!(read("ada"), Some(answer));
+    assert_eq!(read("bob"), None);
+    assert_eq!(notes.store.trim_answers(at(NOW)).wait().unwrap(), 0);
+    assert_eq!(notes.store.trim_answers(at("2027-01-01T00:00:00Z")).wait().unwrap(), 1);
+    assert_eq!(read("ada"), None);
+}
