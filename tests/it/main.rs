@@ -10,6 +10,7 @@
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
 //! | `newcomer` | what beginners get wrong, and what they are told |
+//! | `injection` | SQL through every parameter |
 //! | `input` | bad schemas, configurations and command lines |
 //! | `reload` | edited functions and schemas |
 //! | `schema` | types, options and mistakes of a schema |
@@ -17,17 +18,20 @@
 //! | `store` | what was acknowledged stays |
 //! | `throttle` | how often somebody may do something |
 //! | `commands` | the `alyx` command |
+//! | `contract` | the OpenAPI document, held against independent tools |
 //! | `control` | the supervisor against a hostile daemon |
 //! | `docs` | the documentation does what it says |
 
 mod access;
 mod blog;
 mod commands;
+mod contract;
 mod control;
 mod docs;
 mod documents;
 mod functions;
 mod hostile;
+mod injection;
 mod input;
 mod newcomer;
 mod reload;

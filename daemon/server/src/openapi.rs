@@ -88,9 +88,7 @@ fn places(route: &Route, catalog: &Catalog) -> Vec<Place> {
         names.into_iter().map(place).collect()
     };
     if route.path.contains("{collection}") {
-        // Accounts are made elsewhere.
-        let served = |name: &&String| route.operation != "createDocument" || *name != USERS;
-        for_each("{collection}", catalog.schema.collections.keys().filter(served).collect())
+        for_each("{collection}", catalog.schema.collections.keys().collect())
     } else if route.path.starts_with("/api/functions/") {
         for_each("{name}", catalog.schema.functions.keys().collect())
     } else {
@@ -144,7 +142,10 @@ fn responses(route: &Route, place: &Place) -> Value {
             (status, json!({ "description": "Done", "content": content(shape, place) }))
         }
     };
-    responses.insert(status.to_string(), answer);
+    // Accounts are made elsewhere; who tries it here is told where.
+    if route.operation != "createDocument" || place.of.as_deref() != Some(USERS) {
+        responses.insert(status.to_string(), answer);
+    }
     if route.path.starts_with("/api/functions/") {
         responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
     }
@@ -215,9 +216,7 @@ functions:
                 .replace("/functions/{name}", "/functions/hello")
                 .replace("admin/functions/hello", "admin/functions/{name}");
             for collection in ["posts", "users"] {
-                if !(collection == "users" && route.operation == "createDocument") {
-                    served.insert((route.method.to_string(), path.replace("{collection}", collection)));
-                }
+                served.insert((route.method.to_string(), path.replace("{collection}", collection)));
             }
         }
         assert_eq!(described, served);
