@@ -105,6 +105,16 @@ async fn getting_started() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn the_examples_of_the_change_feed_work() {
+    let text = fs::read_to_string(tree::root().join("docs/changes.md")).unwrap();
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 2);
+    let server = TestServer::start(Project::example("basic")).await;
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
 fn documents() -> Vec<(String, String)> {
     tree::files(".")
         .into_iter()

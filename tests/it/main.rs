@@ -7,6 +7,7 @@
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
 //! | `documents` | bodies, lists, names |
+//! | `changes` | the change feed |
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
 //! | `newcomer` | what beginners get wrong, and what they are told |
@@ -24,6 +25,7 @@
 
 mod access;
 mod blog;
+mod changes;
 mod commands;
 mod contract;
 mod control;

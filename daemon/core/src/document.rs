@@ -6,6 +6,7 @@ pub(crate) mod convert;
 mod id;
 mod json;
 mod parse;
+mod recall;
 mod richtext;
 mod timestamp;
 mod write;
@@ -13,6 +14,7 @@ mod write;
 pub use id::new_id;
 pub use json::check_json;
 pub use parse::{named_fields, parse_create, parse_update};
+pub use recall::recall;
 pub use timestamp::{canonical_timestamp, is_date};
 pub use write::{write_json, write_value};
 

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::catalog::CatalogHandle;
+use crate::changes::Feed;
 use crate::config::{Config, Mode};
 use crate::documents::Documents;
 use crate::functions::Functions;
@@ -31,6 +32,7 @@ pub struct Parts {
     /// Memory for request bodies.
     pub bodies: Bodies,
     pub documents: Documents,
+    pub changes: Feed,
     pub functions: Functions,
     pub throttle: Throttle,
     pub openapi: OpenApi,

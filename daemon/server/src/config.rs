@@ -22,6 +22,7 @@ pub use value::Network;
 pub struct Config {
     pub server: Server,
     pub database: Database,
+    pub changes: Changes,
     pub auth: Auth,
     pub limits: Limits,
     pub functions: Functions,
@@ -60,6 +61,13 @@ pub enum Synchronous {
     Full,
     /// After it reached the kernel; a power cut may lose the last ones.
     Normal,
+}
+
+/// Section `changes`.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    pub keep_for: Duration,
+    pub keep_count: u64,
 }
 
 /// Section `auth`.
@@ -190,6 +198,7 @@ impl Config {
                 readers: 4,
                 statement_timeout: Duration::from_secs(10),
             },
+            changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             auth: Auth {
                 registration: Registration::Open,
                 access_ttl: Duration::from_secs(15 * 60),

@@ -21,8 +21,7 @@ mod judge;
 mod list;
 mod update;
 
-use judge::Judge;
-pub use judge::to_json;
+pub use judge::{Judge, to_json};
 
 /// Name of the collection behind accounts.
 pub const USERS: &str = "users";
@@ -57,7 +56,8 @@ fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CollectionEntry, Ap
         .ok_or_else(|| ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}.")))
 }
 
-fn denied(who: &Identity) -> ApiError {
+/// What somebody is told whom the rules of a collection do not allow something.
+pub fn denied(who: &Identity) -> ApiError {
     match who.effective() {
         Identity::Anonymous => ApiError::new(Code::Unauthenticated, "Sign in to do this."),
         _ => ApiError::new(Code::Forbidden, "The rules of this collection do not allow this."),

@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod body;
 mod caller;
+mod changes;
 mod collections;
 mod cors;
 mod description;

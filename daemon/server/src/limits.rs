@@ -96,11 +96,15 @@ pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How long the answer to a request with an `Idempotency-Key` is given again.
 pub const ANSWERS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 
-/// Changes kept, newest first.
-pub const CHANGES_KEPT_MAX: u64 = 1_000_000;
+/// Changes in one answer of the feed, if nothing else is asked for.
+pub const CHANGES_PAGE_DEFAULT: u32 = 100;
 
-/// Changes older than this are removed.
-pub const CHANGES_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
+/// Changes in one answer of the feed; more only if one transaction has more.
+pub const CHANGES_PAGE_MAX: u32 = 1_000;
+
+/// Longest time that an answer of the feed waits for a change. Unit: seconds. Proxies commonly cut off
+/// after 60.
+pub const CHANGES_WAIT_MAX_S: u32 = 55;
 
 /// What is kept of a `User-Agent`.
 pub const USER_AGENT_MAX_BYTES: usize = 256;

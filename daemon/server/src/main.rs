@@ -9,6 +9,7 @@
 //! | [`catalog`] | the schema in force: loading, migrating, watching |
 //! | [`audit`] | who did what |
 //! | [`auth`] | accounts, sessions, tokens, throttling |
+//! | [`changes`] | the change feed under rules |
 //! | [`documents`] | documents under rules, for HTTP and for functions alike |
 //! | [`functions`] | workers and invocations |
 //! | [`http`] | the accept loop, the routes, one file per endpoint |
@@ -20,6 +21,7 @@ mod app;
 mod audit;
 mod auth;
 mod catalog;
+mod changes;
 mod check;
 mod cli;
 mod clock;

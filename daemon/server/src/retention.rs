@@ -8,22 +8,23 @@ use alyx_store::{Pending, Store};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+use crate::config::Changes;
 use crate::limits;
 use crate::problem::error_chain;
 use crate::serve::told_to_stop;
 
 /// Sweeps at once and then every [`limits::RETENTION_PERIOD`] until it is told to stop.
-pub async fn run(store: Store, mut stopped: watch::Receiver<bool>) {
+pub async fn run(store: Store, changes: Changes, mut stopped: watch::Receiver<bool>) {
     let mut due = tokio::time::interval(limits::RETENTION_PERIOD);
     loop {
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
-            _ = due.tick() => sweep(&store, &stopped).await,
+            _ = due.tick() => sweep(&store, &changes, &stopped).await,
         }
     }
 }
 
-async fn sweep(store: &Store, stopped: &watch::Receiver<bool>) {
+async fn sweep(store: &Store, changes: &Changes, stopped: &watch::Receiver<bool>) {
     let now = Timestamp::now();
     // A day later than needed, so that ended sessions outlive their access tokens.
     let day_ago = now - Duration::from_secs(24 * 3_600);
@@ -31,8 +32,8 @@ async fn sweep(store: &Store, stopped: &watch::Receiver<bool>) {
     trim("answers", stopped, || store.trim_answers(now - limits::ANSWERS_KEPT_FOR)).await;
     let oldest = now - limits::EXECUTIONS_KEPT_FOR;
     trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
-    let oldest = now - limits::CHANGES_KEPT_FOR;
-    trim("changes", stopped, || store.trim_changes(limits::CHANGES_KEPT_MAX, oldest)).await;
+    let oldest = now - changes.keep_for;
+    trim("changes", stopped, || store.trim_changes(changes.keep_count, oldest)).await;
 }
 
 /// Repeats one kind of removal until there is nothing left to remove.

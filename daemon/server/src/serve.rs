@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alyx_store::{Options, Store};
+use alyx_store::{OnChange, Options, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, StartError, UserCache};
 use crate::catalog::{CatalogError, Catalogs, WatchError, Watcher};
+use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
@@ -88,8 +89,13 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     let mut orders = Orders::new().map_err(ServeError::Signals)?;
     let config = Arc::new(config);
     prepare_directories(&config)?;
-    let store = Store::open(&store_options(&config)).map_err(ServeError::Store)?;
-    let served = serve_store(&config, mode, watch, store.clone(), &mut orders).await;
+    let (wake, latest) = watch::channel(0);
+    let mut options = store_options(&config);
+    options.on_change = OnChange(Arc::new(move |seq| {
+        wake.send_replace(seq);
+    }));
+    let store = Store::open(&options).map_err(ServeError::Store)?;
+    let served = serve_store(&config, mode, watch, (store.clone(), latest), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     served?;
     // The task is not cancelled and `close` does not panic: it reports.
@@ -102,7 +108,7 @@ async fn serve_store(
     config: &Arc<Config>,
     mode: Mode,
     watch: Watch,
-    store: Store,
+    (store, latest): (Store, watch::Receiver<u64>),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
     let catalogs = Catalogs::start(config.server.project.clone(), store.clone(), mode).await?;
@@ -133,6 +139,7 @@ async fn serve_store(
         auth,
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
+        changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
         functions: functions.clone(),
         throttle: throttle.clone(),
         openapi: OpenApi::new(catalog),
@@ -148,7 +155,7 @@ async fn serve_store(
         let functions = functions.clone();
         tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
     }
-    tasks.spawn(retention::run(store, stopped.clone()));
+    tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
     if let Some(period) = watchdog_period() {
         tasks.spawn(feed_watchdog(period, stopped));
     }

@@ -117,7 +117,7 @@ fn open_copy(path: &Path) -> Result<Connection, Error> {
     Ok(Connection::open_with_flags(name, flags)?)
 }
 
-fn position(connection: &Connection) -> Result<(u64, String), Error> {
+pub(crate) fn position(connection: &Connection) -> Result<(u64, String), Error> {
     let seq: i64 = connection.query_row(
         "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = '_alyx_changes'",
         [],

@@ -2,11 +2,20 @@
 //! change without a row nor a row without its change. JSON in it is complete, internal and hidden fields
 //! included; whoever hands it out must filter.
 
+mod consumers;
+mod read;
+
+use std::cell::Cell;
+
 use alyx_core::document::{Access, Document, write_json};
 use alyx_core::schema::Collection;
 use alyx_core::value::Value;
 use jiff::Timestamp;
 use rusqlite::params;
+
+pub use consumers::Consumer;
+pub(crate) use consumers::{SetConsumer, remove as remove_consumer, set as set_consumer};
+pub use read::{ChangePage, ChangeRow, Position, Since};
 
 use crate::limits::TRIM_MAX;
 use crate::readers::Lane;
@@ -18,6 +27,33 @@ pub(crate) enum Change<'a> {
     Create { after: &'a Document },
     Update { before: &'a Document, after: &'a Document },
     Delete { before: &'a Document },
+}
+
+/// The changes that one transaction, or the commit it is part of, has made so far.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    /// The first of the transaction.
+    first: Cell<Option<i64>>,
+    /// The last of the commit; whether it was rolled back is not known.
+    last: Cell<Option<i64>>,
+}
+
+impl Marks {
+    /// What follows is another transaction.
+    pub(crate) fn begin(&self) {
+        self.first.set(None);
+    }
+
+    pub(crate) fn last(&self) -> Option<u64> {
+        self.last.get().map(i64::unsigned_abs)
+    }
+
+    fn note(&self, seq: i64) {
+        self.last.set(Some(seq));
+        if self.first.get().is_none() {
+            self.first.set(Some(seq));
+        }
+    }
 }
 
 /// See [`Store::trim_changes`].
@@ -40,8 +76,24 @@ impl Store {
         })
     }
 
+    /// Where the feed ends at this moment.
+    pub fn last_change(&self) -> Pending<Position> {
+        self.read(Lane::Point, |connection| Ok(read::ends(connection)?.last))
+    }
+
+    /// Up to `limit` changes of these collections, of all if none is named, in order. A page holds all
+    /// changes of a transaction or none, so it may be longer than `limit`, and it looks at a bounded
+    /// number of rows, so it may be shorter.
+    ///
+    /// Fails with [`Error::ChangesGone`] if `since` is a place of another incarnation, or changes after it
+    /// were trimmed.
+    pub fn changes(&self, since: Since, collections: Vec<String>, limit: u32) -> Pending<ChangePage> {
+        let wanted = read::Wanted { since, collections, limit };
+        self.read(Lane::Scan, move |connection| read::page(connection, &wanted))
+    }
+
     /// Removes changes beyond the newest `keep`, and those older than `older_than`; at most
-    /// [`TRIM_MAX`] per call, oldest first. Answers how many; call again while it is that many.
+    /// [`TRIM_MAX`] per call, oldest first, and none that a durable consumer has not seen. Answers how many; call again while it is that many.
     pub fn trim_changes(&self, keep: u64, older_than: Timestamp) -> Pending<u64> {
         self.write(Command::TrimChanges, Trim { keep, older_than })
     }
@@ -64,8 +116,8 @@ pub(crate) fn record(
     session
         .connection
         .prepare_cached(
-            "INSERT INTO _alyx_changes (at, collection, id, op, identity, before, after)
-             VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO _alyx_changes (at, collection, id, op, identity, before, after, first_seq)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             session.now,
@@ -75,7 +127,9 @@ pub(crate) fn record(
             actor,
             before.map(|document| full_json(collection, document)).transpose()?,
             after.map(|document| full_json(collection, document)).transpose()?,
+            session.changes.first.get(),
         ])?;
+    session.changes.note(session.connection.last_insert_rowid());
     Ok(())
 }
 
@@ -92,7 +146,8 @@ pub(crate) fn trim(session: &mut Session<'_>, trim: Trim) -> Result<u64, Error> 
             // Only the oldest rows are looked at, so the cost has a bound also when nothing is due.
             "DELETE FROM _alyx_changes WHERE seq IN (
                  SELECT seq FROM (SELECT seq, at FROM _alyx_changes ORDER BY seq LIMIT ?3)
-                 WHERE at < ?1 OR seq <= (SELECT max(seq) FROM _alyx_changes) - ?2)",
+                 WHERE (at < ?1 OR seq <= (SELECT max(seq) FROM _alyx_changes) - ?2)
+                   AND seq <= coalesce((SELECT min(seq) FROM _alyx_consumers), seq))",
         )?
         .execute(params![
             time::to_text(trim.older_than),

@@ -37,6 +37,9 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The place in the change feed is of another incarnation, or changes after it are no longer kept.
+    #[error("the change feed no longer reaches back there")]
+    ChangesGone,
     /// The document is no longer at the expected revision.
     #[error("the document was changed in the meantime")]
     Stale,

@@ -53,6 +53,13 @@ pub const PAGE_MAX: u32 = 1_000;
 /// Rows removed by one call of a trim, so that the writer is never held for long.
 pub const TRIM_MAX: u32 = 5_000;
 
+/// A page of changes ends with the transaction in which it came to hold this many bytes of JSON.
+pub const CHANGES_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Rows that one page of changes looks at, those of other collections included, before it ends with the
+/// transaction it is in.
+pub const CHANGES_SCAN_MAX: usize = 10_000;
+
 /// Executions recorded by one call.
 pub const EXECUTIONS_MAX: usize = 1_000;
 

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_start.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_answers.sql"),
+    include_str!("migrations/0004_changes.sql"),
 ];
 
 /// Applies what is missing.

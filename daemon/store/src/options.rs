@@ -1,6 +1,8 @@
 //! How a store is opened.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -25,6 +27,26 @@ pub struct Options {
     pub check: OpenCheck,
     /// The clock that stamps changes; tests hold it still.
     pub clock: fn() -> Timestamp,
+    /// Told of commits that made changes.
+    pub on_change: OnChange,
+}
+
+/// Called by the writer after each commit that made changes, with the highest sequence number it may
+/// have given. A hint: the truth is in the feed. It must return at once.
+#[derive(Clone)]
+pub struct OnChange(pub Arc<dyn Fn(u64) + Send + Sync>);
+
+impl fmt::Debug for OnChange {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnChange")
+    }
+}
+
+impl Default for OnChange {
+    /// Nobody is told.
+    fn default() -> Self {
+        Self(Arc::new(drop))
+    }
 }
 
 /// When a write counts as done.
@@ -59,6 +81,7 @@ impl Options {
             max_bytes: None,
             check: OpenCheck::None,
             clock: Timestamp::now,
+            on_change: OnChange::default(),
         }
     }
 }

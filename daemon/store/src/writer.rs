@@ -20,10 +20,11 @@ use rusqlite::Connection;
 pub(crate) use command::{Command, Job, Queued, Settled};
 pub(crate) use lease::{Loan, Step};
 
+use crate::changes::Marks;
 use crate::handle::Health;
 use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, WRITE_QUEUE_MAX};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, Options, apply, time};
+use crate::{AuditRow, Error, OnChange, Options, apply, time};
 
 /// The writer's way to the database and what a command may know.
 pub(crate) struct Session<'a> {
@@ -34,6 +35,8 @@ pub(crate) struct Session<'a> {
     pub(crate) next_schema: Option<Arc<Schema>>,
     /// When this happens, in the stored form.
     pub(crate) now: String,
+    /// The changes made so far.
+    pub(crate) changes: Marks,
     /// Row of the audit log that goes with the command; the command may change it or take it away.
     pub(crate) audit: Option<AuditRow>,
 }
@@ -43,7 +46,18 @@ pub(crate) struct Writer {
     connection: Connection,
     schema: Option<Arc<Schema>>,
     clock: fn() -> Timestamp,
+    on_change: OnChange,
     shared: Arc<Shared>,
+}
+
+/// What became of a group of commands before its commit.
+struct Ran {
+    settled: Vec<Settled>,
+    /// An error if the transaction as a whole is lost.
+    outcome: Result<(), Error>,
+    next_schema: Option<Arc<Schema>>,
+    /// The last change that was made.
+    last_change: Option<u64>,
 }
 
 /// The way to the writer.
@@ -117,7 +131,13 @@ impl Writer {
             health: Mutex::new(Health::Ok),
             schema: Mutex::new(schema.clone()),
         });
-        let writer = Self { connection, schema, clock: options.clock, shared: Arc::clone(&shared) };
+        let writer = Self {
+            connection,
+            schema,
+            clock: options.clock,
+            on_change: options.on_change.clone(),
+            shared: Arc::clone(&shared),
+        };
         let thread = thread::Builder::new()
             .name("alyx-write".to_owned())
             .spawn(move || writer.run())
@@ -192,7 +212,7 @@ impl Writer {
             group.into_iter().for_each(|queued| queued.command.refuse(error.clone()));
             return;
         }
-        let (settled, mut outcome, next_schema) = self.run_group(group);
+        let Ran { settled, mut outcome, next_schema, last_change } = self.run_group(group);
         if outcome.is_ok() {
             outcome = self.execute("COMMIT");
         }
@@ -205,16 +225,20 @@ impl Writer {
         let first_degrading = settled.iter().filter_map(Settled::error).find(|error| error.degrades());
         self.note(outcome.as_ref().err().or(first_degrading));
         settled.into_iter().for_each(|settled| settled.answer(outcome.as_ref().err()));
+        if let (Ok(()), Some(seq)) = (&outcome, last_change) {
+            (self.on_change.0)(seq);
+        }
     }
 
     /// Runs every command under its savepoint. The outcome is an error if the transaction as a whole is
     /// lost, which SQLite decides for some failures, such as a full disk.
-    fn run_group(&self, group: Vec<Queued>) -> (Vec<Settled>, Result<(), Error>, Option<Arc<Schema>>) {
+    fn run_group(&self, group: Vec<Queued>) -> Ran {
         let mut session = Session {
             connection: &self.connection,
             schema: self.schema.as_deref(),
             next_schema: None,
             now: time::to_text((self.clock)()),
+            changes: Marks::default(),
             audit: None,
         };
         let mut settled = Vec::with_capacity(group.len());
@@ -225,6 +249,7 @@ impl Writer {
                 continue;
             }
             session.audit = queued.audit.map(Arc::unwrap_or_clone);
+            session.changes.begin();
             let done = queued.command.run(&mut session);
             if self.connection.is_autocommit() {
                 let lost = || Error::internal("keep the transaction", "SQLite rolled it back");
@@ -232,7 +257,7 @@ impl Writer {
             }
             settled.push(done);
         }
-        (settled, outcome, session.next_schema)
+        Ran { settled, outcome, last_change: session.changes.last(), next_schema: session.next_schema }
     }
 
     fn execute(&self, sql: &str) -> Result<(), Error> {
@@ -381,6 +406,7 @@ mod tests {
             schema: None,
             next_schema: None,
             now: "2026".to_owned(),
+            changes: crate::changes::Marks::default(),
             audit: None,
         };
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();

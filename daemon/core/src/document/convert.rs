@@ -33,7 +33,17 @@ impl Fault {
 /// The stored form of a value that is not null. `raw` is the text of one valid JSON value without
 /// space around it.
 pub(crate) fn convert(field: &Field, raw: &str) -> Result<Value, Fault> {
-    let value = match &field.kind {
+    let value = plain(field, raw)?;
+    if field.primary && value.as_text() == Some("") {
+        return Err(Fault::new("too_short", "must not be empty"));
+    }
+    validate(&field.validation, &value)?;
+    Ok(value)
+}
+
+/// The same without the field's own validation, for what was valid once.
+pub(crate) fn plain(field: &Field, raw: &str) -> Result<Value, Fault> {
+    Ok(match &field.kind {
         FieldKind::Int => Value::Integer(integer(raw)?),
         FieldKind::Float => Value::Real(float(raw)?),
         FieldKind::Bool => match raw {
@@ -45,12 +55,7 @@ pub(crate) fn convert(field: &Field, raw: &str) -> Result<Value, Fault> {
         FieldKind::Blob => Value::Blob(blob(raw)?),
         FieldKind::Select(options) if options.max_select > 1 => Value::Text(choices(options, raw)?),
         kind => Value::Text(canonical_text(kind, string(raw)?)?),
-    };
-    if field.primary && value.as_text() == Some("") {
-        return Err(Fault::new("too_short", "must not be empty"));
-    }
-    validate(&field.validation, &value)?;
-    Ok(value)
+    })
 }
 
 /// The stored form of a text value of a field whose JSON form is a string.

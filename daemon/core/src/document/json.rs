@@ -17,6 +17,11 @@ pub(super) fn members(body: &[u8]) -> Result<Vec<(String, &RawValue)>, DocumentE
     if body.len() > DOCUMENT_MAX_BYTES {
         return Err(DocumentError::InvalidJson(format!("it is larger than {DOCUMENT_MAX_BYTES} bytes")));
     }
+    stored_members(body)
+}
+
+/// The same of an object that may have grown over the years.
+pub(super) fn stored_members(body: &[u8]) -> Result<Vec<(String, &RawValue)>, DocumentError> {
     let text = std::str::from_utf8(body).map_err(|error| {
         DocumentError::InvalidJson(format!("it is not UTF-8 at byte {}", error.valid_up_to()))
     })?;

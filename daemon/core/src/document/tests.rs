@@ -3,7 +3,7 @@
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
-use super::{Access, Document, DocumentError, Fresh, IdKind, parse_create, parse_update, write_json};
+use super::{Access, Document, DocumentError, Fresh, IdKind, parse_create, parse_update, recall, write_json};
 use crate::schema::{Collection, Schema, parse};
 use crate::value::{Value, ValueRef};
 
@@ -398,6 +398,7 @@ proptest! {
         let text = json(collection, &document, Access::Client, None);
         prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
         let back = create(collection, &text, Access::Client);
+        prop_assert_eq!(recall(collection, &text).map(|found| found.values), Some(document.values.clone()));
         prop_assert_eq!(back, Ok(document), "{}", text);
     }
 

@@ -167,6 +167,28 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "changes",
+        key: "keep_for",
+        default: "`14d`",
+        accepts: "a duration from 1s to 3650d",
+        about: "Changes older than this are removed from the change feed, unless a durable consumer has not seen them.",
+        apply: Apply::One(|config, text| {
+            config.changes.keep_for = duration_within(text, 1_000, 3_650 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "changes",
+        key: "keep_count",
+        default: "`1000000`",
+        accepts: "a number from 0 to 1000000000",
+        about: "Changes kept at most, newest first, with the same exception.",
+        apply: Apply::One(|config, text| {
+            config.changes.keep_count = number_within(text, 0, 1_000_000_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "auth",
         key: "registration",
         default: "`open`",

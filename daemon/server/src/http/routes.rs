@@ -5,7 +5,7 @@ use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use http::{Method, Uri};
 
-use super::{admin, auth, collections, executions, functions, health};
+use super::{admin, auth, changes, collections, executions, functions, health};
 use crate::app::App;
 use crate::problem::{ApiError, Code};
 
@@ -297,6 +297,16 @@ fn other_routes() -> Vec<Route> {
         served: Here(served),
     };
     vec![
+        Route {
+            method: Method::GET,
+            path: "/api/changes",
+            operation: "listChanges",
+            summary: "List changes after a place in the feed, or wait for one",
+            access: Access::Rule,
+            body: Body::Nothing,
+            success: Success::Json(200, "Changes"),
+            served: Here(|| get(changes::handle)),
+        },
         open("/health", "health", "Tell how each component does", "Health", || get(health::overview::handle)),
         open("/health/live", "healthLive", "Tell that the process runs", "HealthState", || {
             get(health::live::handle)

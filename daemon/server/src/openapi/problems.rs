@@ -65,6 +65,7 @@ fn codes(route: &Route) -> Vec<Code> {
 fn own(route: &Route) -> &'static [Code] {
     match route.operation {
         "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor],
+        "listChanges" => &[Code::CollectionNotFound, Code::ResyncRequired],
         "createDocument" => &[Code::UniqueViolation, Code::ReferenceNotFound, Code::Conflict],
         "getDocument" => &[Code::DocumentNotFound],
         "updateDocument" => {

@@ -4,6 +4,7 @@ use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Sche
 use serde_json::{Map, Value, json};
 
 use crate::documents::USERS;
+use crate::limits::{CHANGES_PAGE_DEFAULT, CHANGES_PAGE_MAX, CHANGES_WAIT_MAX_S};
 
 /// A reference to a shape. Those of documents and functions depend on which one.
 pub fn reference(shape: &str, of: Option<&str>) -> Value {
@@ -84,6 +85,20 @@ fn fixed() -> Map<String, Value> {
                 "refresh_token": text(), "user": user,
             }),
             &["access_token", "token_type", "expires_in", "refresh_token", "user"],
+        ),
+        "Changes": object(
+            json!({
+                "changes": { "type": "array", "items": object(
+                    json!({
+                        "seq": whole(), "tx": whole(), "at": text(), "collection": text(), "id": text(),
+                        "op": { "type": "string", "enum": ["create", "update", "delete"] },
+                        "identity": text(), "before": { "type": "object" }, "after": { "type": "object" },
+                    }),
+                    &["seq", "tx", "at", "collection", "id", "op"],
+                ) },
+                "next": text(), "at_end": { "type": "boolean" },
+            }),
+            &["changes", "next", "at_end"],
         ),
         "AuthStatus": object(
             json!({
@@ -220,6 +235,25 @@ pub fn list_parameters() -> Vec<(&'static str, Value)> {
         ("cursor", json!({ "type": "string" })),
         ("count", json!({ "type": "boolean" })),
         ("fields", json!({ "type": "string", "description": "Fields by comma" })),
+    ]
+}
+
+/// Query parameters of the change feed.
+pub fn change_parameters() -> Vec<(&'static str, Value)> {
+    vec![
+        ("since", json!({ "type": "string", "description": "`next` of an earlier answer, or `start`" })),
+        ("collections", json!({ "type": "string", "description": "Collections by comma" })),
+        (
+            "limit",
+            json!({ "type": "integer", "minimum": 1, "maximum": CHANGES_PAGE_MAX, "default": CHANGES_PAGE_DEFAULT }),
+        ),
+        (
+            "wait",
+            json!({
+                "type": "integer", "minimum": 1, "maximum": CHANGES_WAIT_MAX_S,
+                "description": "Seconds that the answer may wait for a change",
+            }),
+        ),
     ]
 }
 

@@ -47,6 +47,7 @@ codes! {
     DocumentReferenced 409 "document_referenced",
     TransactionEnded 409 "transaction_ended",
     InvocationGone 410 "invocation_gone",
+    ResyncRequired 410 "resync_required",
     BodyTooLarge 413 "body_too_large",
     UnsupportedMediaType 415 "unsupported_media_type",
     ValidationFailed 422 "validation_failed",

@@ -67,6 +67,10 @@ impl From<Error> for ApiError {
                 Self::new(Code::DocumentReferenced, detail)
             }
             Error::Stale => Self::new(Code::Conflict, "The document is being changed by others; try again."),
+            Error::ChangesGone => Self::new(
+                Code::ResyncRequired,
+                "The change feed no longer reaches back to this place; read the documents again and go on from now.",
+            ),
             Error::NotFound => Self::new(Code::DocumentNotFound, "There is no such document."),
             Error::DiskFull => Self::new(Code::DatabaseFull, "There is no space left for the database."),
             Error::ReadOnly => {

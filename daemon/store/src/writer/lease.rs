@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Command, Job, Queued, Session, Writer, expire};
+use crate::changes::Marks;
 use crate::handle::Reply;
 use crate::limits::PROGRESS_STEPS;
 use crate::queue::{Popped, Queue};
@@ -48,7 +49,8 @@ impl fmt::Debug for Step {
 
 /// How the loan ended.
 enum End {
-    Commit(Reply<()>),
+    /// With the last change that was made.
+    Commit(Reply<()>, Option<u64>),
     /// Given up, out of time, or lost to SQLite.
     RollBack,
 }
@@ -94,6 +96,7 @@ impl Writer {
             schema: self.schema.as_deref(),
             next_schema: None,
             now: time::to_text((self.clock)()),
+            changes: Marks::default(),
             audit: None,
         };
         loop {
@@ -108,7 +111,7 @@ impl Writer {
                     step.refuse(Error::TransactionEnded);
                     return End::RollBack;
                 }
-                Some(Step::Commit(reply)) => return End::Commit(reply),
+                Some(Step::Commit(reply)) => return End::Commit(reply, session.changes.last()),
                 Some(Step::Read(work)) => work(Ok(Reading::new(&self.connection, over))),
                 Some(Step::Write(queued)) => write(&mut session, queued),
             }
@@ -121,13 +124,17 @@ impl Writer {
 
     fn finish(&self, end: End) {
         match end {
-            End::Commit(reply) => {
+            End::Commit(reply, last_change) => {
                 let outcome = self.execute("COMMIT");
                 if let Err(error) = &outcome {
                     self.roll_back(error);
                 }
                 self.note(outcome.as_ref().err());
+                let committed = outcome.is_ok();
                 reply.send(outcome);
+                if let (true, Some(seq)) = (committed, last_change) {
+                    (self.on_change.0)(seq);
+                }
             }
             End::RollBack if self.connection.is_autocommit() => {}
             End::RollBack => {

@@ -9,6 +9,8 @@ mod backups;
 #[cfg(test)]
 mod cascades;
 #[cfg(test)]
+mod changes;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod durability;
