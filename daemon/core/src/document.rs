@@ -5,6 +5,7 @@
 pub(crate) mod convert;
 mod id;
 mod json;
+mod operator;
 mod parse;
 mod recall;
 mod richtext;
@@ -13,7 +14,7 @@ mod write;
 
 pub use id::new_id;
 pub use json::check_json;
-pub use parse::{named_fields, parse_create, parse_update};
+pub use parse::{Patch, named_fields, parse_create, parse_replace, parse_update};
 pub use recall::recall;
 pub use timestamp::{canonical_timestamp, is_date};
 pub use write::{write_json, write_value};

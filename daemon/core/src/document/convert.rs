@@ -175,7 +175,7 @@ fn choices(options: &SelectOptions, raw: &str) -> Result<String, Fault> {
     Ok(serde_json::Value::from(chosen).to_string())
 }
 
-fn validate(validation: &Validation, value: &Value) -> Result<(), Fault> {
+pub(super) fn validate(validation: &Validation, value: &Value) -> Result<(), Fault> {
     match value {
         Value::Text(text) => validate_text(validation, text)?,
         Value::Integer(value) => validate_number(validation, |bound| compare_integer(*value, bound))?,

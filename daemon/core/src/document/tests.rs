@@ -427,3 +427,104 @@ proptest! {
         prop_assert!(serde_json::from_slice::<serde_json::Value>(&out).is_ok());
     }
 }
+
+/// Creates with `f`, updates it and reads it back as JSON, or gives the code of the refusal.
+fn change(options: &str, from: &str, update: &str) -> Result<String, String> {
+    let schema = one_field(options);
+    let collection = &schema.collections["c"];
+    let old = create(collection, &format!("{{\"f\":{from}}}"), Access::Client).expect(from);
+    let body = format!("{{\"f\":{update}}}");
+    match parse_update(collection, &old, body.as_bytes(), Access::Client, LATER) {
+        Ok(document) => {
+            let text = json(collection, &document, Access::Client, Some(&[1]));
+            let value = text.strip_prefix("{\"f\":").and_then(|text| text.strip_suffix('}'));
+            Ok(value.expect("one field").to_owned())
+        }
+        Err(DocumentError::Fields(errors)) => Err(errors[0].code.to_owned()),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+#[test]
+fn operators_start_from_the_old_value() {
+    let check = |options: &str, from: &str, update: &str, expected: Result<&str, &str>| {
+        let found = change(options, from, update);
+        let found = found.as_deref().map_err(String::as_str);
+        assert_eq!(found, expected, "{options}: {from} {update}");
+    };
+    let int = "type: int, nullable: true, validate: { max: 10 }";
+    check(int, "1", r#"{"$inc":2}"#, Ok("3"));
+    check(int, "1", r#"{ "$inc" : -2 }"#, Ok("-1"));
+    check(int, "1", r#"{"$inc":9}"#, Ok("10"));
+    check(int, "1", r#"{"$inc":10}"#, Err("too_large"));
+    check(int, "1", r#"{"$inc":0.5}"#, Err("wrong_type"));
+    check(int, "null", r#"{"$inc":1}"#, Err("wrong_operator"));
+    check(int, "1", r#"{"$inc":1,"$set":2}"#, Err("wrong_operator"));
+    check(int, "1", r#"{"$mul":2}"#, Err("wrong_operator"));
+    check(int, "1", r#"{"$push":2}"#, Err("wrong_operator"));
+    check(int, "1", r#"{"$set":7}"#, Ok("7"));
+    check(int, "1", r#"{"$set":null}"#, Ok("null"));
+    check("type: int", "9223372036854775807", r#"{"$inc":1}"#, Err("out_of_range"));
+    check("type: int", "1", r#"{"$set":null}"#, Err("required"));
+    check("type: float", "0.5", r#"{"$inc":0.25}"#, Ok("0.75"));
+    check("type: float", "1.7e308", r#"{"$inc":1.7e308}"#, Err("out_of_range"));
+
+    let tags = "type: select, nullable: true, select: { values: [a, b, c], maxSelect: 2 }";
+    check(tags, r#"["a"]"#, r#"{"$push":"b"}"#, Ok(r#"["a","b"]"#));
+    check(tags, r#"["a"]"#, r#"{"$push":"a"}"#, Ok(r#"["a"]"#));
+    check(tags, r#"["a"]"#, r#"{"$push":{"$each":["b","c"]}}"#, Err("too_many"));
+    check(tags, r#"["a"]"#, r#"{"$push":"z"}"#, Err("not_one_of"));
+    check(tags, r#"["a","b"]"#, r#"{"$pull":{"$each":["a","c"]}}"#, Ok(r#"["b"]"#));
+    check(tags, "null", r#"{"$push":"c"}"#, Ok(r#"["c"]"#));
+
+    let free = "type: json, nullable: true";
+    check(free, "[1]", r#"{"$push":{"a": [2]}}"#, Ok(r#"[1,{"a":[2]}]"#));
+    check(free, "[1,2,1.0,1]", r#"{"$pull":1}"#, Ok("[2,1.0]"));
+    check(free, r#"[{"a":1,"b":2}]"#, r#"{"$pull":{"b":2,"a":1}}"#, Ok("[]"));
+    check(free, r#"{"a":1}"#, r#"{"$push":1}"#, Err("wrong_operator"));
+    check(free, "[1]", r#"{"$set":{"$push":1}}"#, Ok(r#"{"$push":1}"#));
+    check(free, "[1]", r#"{"a":{"$push":1}}"#, Ok(r#"{"a":{"$push":1}}"#));
+    check("type: string", r#""a""#, r#"{"$push":"b"}"#, Err("wrong_operator"));
+    check("type: string", r#""a""#, r#"{"b":1}"#, Err("wrong_type"));
+}
+
+#[test]
+fn operators_are_for_updates_only() {
+    assert_eq!(round("type: int", r#"{"$inc":1}"#), Err("wrong_type".to_owned()));
+    assert_eq!(round("type: json", r#"{"$inc":1}"#), Ok(r#"{"$inc":1}"#.to_owned()));
+}
+
+#[test]
+fn a_replacement_keeps_what_the_caller_cannot_set() {
+    let schema = parse(
+        "schema.yaml",
+        "version: 1
+collections:
+  c:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      title: { type: string, nullable: true }
+      state: { type: string, default: new }
+      secret: { type: string, nullable: true, internal: true }
+      made: { type: timestamp, default: now }
+      changed: { type: timestamp, default: now, onUpdate: now }
+",
+    )
+    .unwrap();
+    let collection = &schema.collections["c"];
+    let old = create(collection, r#"{"title":"a","state":"old","secret":"s"}"#, Access::Admin).unwrap();
+    let replace = |body: &str| {
+        let mut ids = |_| unreachable!("it has an id");
+        let mut fresh = Fresh { now: LATER, ids: &mut ids };
+        super::parse_replace(collection, "x", Some(&old), body.as_bytes(), Access::Client, &mut fresh)
+    };
+    let text = json(collection, &replace(r#"{"id":"x"}"#).unwrap(), Access::Admin, None);
+    assert_eq!(
+        text,
+        format!(r#"{{"id":"x","title":null,"state":"new","secret":"s","made":"{NOW}","changed":"{LATER}"}}"#)
+    );
+    assert_eq!(
+        codes(replace(r#"{"id":"y","made":"2020-01-01T00:00:00Z","secret":"t","nope":1}"#)),
+        "id read_only, made read_only, secret read_only, nope unknown_field"
+    );
+}
