@@ -24,22 +24,26 @@ pub struct CollectionEntry {
     /// The collection.
     pub collection: Arc<Collection>,
     /// Who may create, with `doc`.
-    pub create: Option<Rule>,
+    pub create: Option<Arc<Rule>>,
     /// Who may get one document.
-    pub get: Option<Rule>,
+    pub get: Option<Arc<Rule>>,
     /// Who may see a document in a list; has an SQL form.
-    pub list: Option<Rule>,
+    pub list: Option<Arc<Rule>>,
+    /// Who may be told of changes to a document.
+    pub subscribe: Option<Arc<Rule>>,
     /// Who may update, with `old` and `doc`.
-    pub update: Option<Rule>,
+    pub update: Option<Arc<Rule>>,
     /// Who may delete, with `old`.
-    pub delete: Option<Rule>,
+    pub delete: Option<Arc<Rule>>,
     /// Rules of single fields.
     pub fields: FieldRules,
+    /// Whether a rule reads `request.body`.
+    pub reads_body: bool,
 }
 
 /// The compiled rules of a collection's fields, by place of the field. A field without one follows
 /// the rules of the collection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct FieldRules {
     /// Who may see a field.
     pub read: Vec<(usize, Arc<Rule>)>,
@@ -62,7 +66,7 @@ pub struct FunctionEntry {
     /// The function.
     pub config: Arc<FunctionConfig>,
     /// Who may invoke it.
-    pub invoke: Option<Rule>,
+    pub invoke: Option<Arc<Rule>>,
 }
 
 impl Catalog {
@@ -72,7 +76,7 @@ impl Catalog {
     /// One diagnostic per rule that does not compile, in order of position. `file` is what they call
     /// the schema's file.
     pub fn build(file: &str, schema: Schema) -> Result<Self, Vec<Diagnostic>> {
-        let mut compiler = Compiler { file, diagnostics: Vec::new() };
+        let mut compiler = Compiler { file, schema: &schema, diagnostics: Vec::new() };
         let collections = schema
             .collections
             .iter()
@@ -102,22 +106,24 @@ impl Catalog {
 }
 
 impl CollectionEntry {
-    /// What a caller may see of this collection's documents. `lookups` is asked only for rules that
-    /// have lookups and do not depend on the document.
+    /// What a caller may see of this collection's documents.
     #[must_use]
-    pub fn sight(&self, who: &Identity, request: &RequestFacts, lookups: &dyn Lookups) -> Sight {
+    pub fn sight(&self, who: &Identity, request: &RequestFacts) -> Sight {
         if who.is_admin() {
             return Access::Admin.into();
         }
-        Sight::of_client(self.fields.read.iter().map(|(place, rule)| (*place, rule)), who, request, lookups)
+        Sight::of_client(self.fields.read.iter().map(|(place, rule)| (*place, rule)), who, request)
     }
+}
 
+impl FieldRules {
     /// The fields among `named` that the caller may not set. A body that names a field sets it, also
     /// to the value it has: otherwise trying values would reveal one that cannot be read. For a
     /// replacement pass those that change as well.
     #[must_use]
     pub fn unwritable(
         &self,
+        collection: &Collection,
         named: &[usize],
         input: &RuleInput<'_>,
         lookups: &dyn Lookups,
@@ -125,7 +131,7 @@ impl CollectionEntry {
         if input.identity.is_admin() {
             return Vec::new();
         }
-        let named = self.fields.write.iter().filter(|(place, _)| named.contains(place));
+        let named = self.write.iter().filter(|(place, _)| named.contains(place));
         let refused = named.filter_map(|(place, rule)| {
             let fault = match rule.check_with(input, lookups) {
                 Decision::Allow => return None,
@@ -133,7 +139,7 @@ impl CollectionEntry {
                 Decision::Error(fault) => Some(fault),
             };
             let error = FieldError {
-                field: self.collection.fields[*place].name.clone(),
+                field: collection.fields[*place].name.clone(),
                 code: "field_not_writable",
                 message: "may not be set by you".to_owned(),
             };
@@ -145,31 +151,37 @@ impl CollectionEntry {
 
 struct Compiler<'a> {
     file: &'a str,
+    schema: &'a Schema,
     diagnostics: Vec<Diagnostic>,
 }
 
 impl Compiler<'_> {
     fn collection(&mut self, collection: &Arc<Collection>) -> CollectionEntry {
         let rules = &collection.rules;
-        // `read` stands for both `get` and `list`; the same text at the same place is reported once.
-        let get = self.compile(rules.get.as_ref(), Scope::Get(collection));
         let reported = self.diagnostics.len();
+        let get = self.compile(rules.get.as_ref(), Scope::Get(collection));
         let list = self.compile(rules.list.as_ref(), Scope::List(collection));
-        if rules.get == rules.list && get.is_none() {
-            self.diagnostics.truncate(reported);
+        let subscribe = self.compile(rules.subscribe.as_ref(), Scope::Get(collection));
+        // `read` stands for several; the same rule is reported once.
+        let mut seen: Vec<Diagnostic> = Vec::new();
+        for diagnostic in self.diagnostics.split_off(reported) {
+            if !seen.iter().any(|other| other.path == diagnostic.path) {
+                seen.push(diagnostic);
+            }
         }
-        CollectionEntry {
-            collection: Arc::clone(collection),
-            create: self.compile(rules.create.as_ref(), Scope::Create(collection)),
-            get,
-            list,
-            update: self.compile(rules.update.as_ref(), Scope::Update(collection)),
-            delete: self.compile(rules.delete.as_ref(), Scope::Delete(collection)),
-            fields: FieldRules {
-                read: self.field_rules(collection, |field| field.rules.read.as_ref(), Scope::FieldRead),
-                write: self.field_rules(collection, |field| field.rules.write.as_ref(), Scope::FieldWrite),
-            },
-        }
+        self.diagnostics.extend(seen);
+        let create = self.compile(rules.create.as_ref(), Scope::Create(collection));
+        let update = self.compile(rules.update.as_ref(), Scope::Update(collection));
+        let delete = self.compile(rules.delete.as_ref(), Scope::Delete(collection));
+        let fields = FieldRules {
+            read: self.field_rules(collection, |field| field.rules.read.as_ref(), Scope::FieldRead),
+            write: self.field_rules(collection, |field| field.rules.write.as_ref(), Scope::FieldWrite),
+        };
+        let operations = [&create, &get, &list, &subscribe, &update, &delete].into_iter().flatten();
+        let of_fields = fields.read.iter().chain(&fields.write).map(|(_, rule)| rule);
+        let reads_body = operations.chain(of_fields).any(|rule| rule.reads_body());
+        let collection = Arc::clone(collection);
+        CollectionEntry { collection, create, get, list, subscribe, update, delete, fields, reads_body }
     }
 
     fn field_rules<'c>(
@@ -181,7 +193,7 @@ impl Compiler<'_> {
         let fields = collection.fields.iter().enumerate();
         let rules = fields.filter_map(|(place, field)| {
             let rule = self.compile(source(field), scope(collection))?;
-            Some((place, Arc::new(rule)))
+            Some((place, rule))
         });
         rules.collect()
     }
@@ -193,9 +205,9 @@ impl Compiler<'_> {
 
     /// `None` for a rule that is absent or, with a diagnostic, wrong; a catalog with a diagnostic is
     /// never handed out.
-    fn compile(&mut self, source: Option<&RuleSource>, scope: Scope<'_>) -> Option<Rule> {
-        match Rule::compile(source?, scope) {
-            Ok(rule) => Some(rule),
+    fn compile(&mut self, source: Option<&RuleSource>, scope: Scope<'_>) -> Option<Arc<Rule>> {
+        match Rule::compile_in(self.schema, source?, scope) {
+            Ok(rule) => Some(Arc::new(rule)),
             Err(diagnostic) => {
                 self.diagnostics.push(Diagnostic { file: self.file.to_owned(), ..diagnostic });
                 None

@@ -269,7 +269,12 @@ fn mistakes_are_refused_with_place_and_hint() {
 fn places_in_texts_of_several_lines_are_exact() {
     let world = World::new();
     let text = "// own ones\nauth.id != null &&\n  doc.athor == auth.id".to_owned();
-    let source = RuleSource { text, position: Position { line: 5, column: 9 }, path: String::new() };
+    let source = RuleSource {
+        text,
+        position: Position { line: 5, column: 9 },
+        path: String::new(),
+        post_filter: false,
+    };
     let diagnostic = Rule::compile(&source, Scope::Get(&world.collection)).unwrap_err();
     assert_eq!(diagnostic.position, Position { line: 7, column: 9 + 5 });
 }

@@ -118,7 +118,7 @@ impl Feed {
             let catalog = self.catalog.load_full();
             let mut changes = Vec::new();
             for row in page.rows {
-                changes.extend(show(&catalog, who, facts, row).await?);
+                changes.extend(self.show(&catalog, who, facts, row).await?);
             }
             let answer = Answer { changes, next: to_token(&page.next), at_end: page.at_end };
             if !answer.changes.is_empty() || Instant::now() >= deadline {
@@ -135,6 +135,50 @@ impl Feed {
             }
         }
     }
+
+    /// A change as the caller may see it; `None` if nothing of it is in sight.
+    async fn show(
+        &self,
+        catalog: &Arc<Catalog>,
+        who: &Identity,
+        facts: &RequestFacts,
+        row: ChangeRow,
+    ) -> Result<Option<Change>, ApiError> {
+        let raw = |json: Option<String>| {
+            json.map(RawValue::from_string)
+                .transpose()
+                .map_err(|error| ApiError::from(internal("read a change", &error)))
+        };
+        if who.is_admin() {
+            let (before, after) = (raw(row.before)?, raw(row.after)?);
+            let identity = Some(row.identity);
+            let ChangeRow { seq, first_seq: tx, at, collection, id, op, .. } =
+                ChangeRow { before: None, after: None, identity: String::new(), ..row };
+            return Ok(Some(Change { seq, tx, at, collection, id, op, identity, before, after }));
+        }
+        let Some(entry) = catalog.collection(&row.collection) else { return Ok(None) };
+        let judge = Judge::new(&self.store, entry, who, facts);
+        let before = sight(&judge, entry, row.before.as_deref()).await?;
+        let after = sight(&judge, entry, row.after.as_deref()).await?;
+        let op = match (&before, &after) {
+            (None, None) => return Ok(None),
+            (Some(before), Some(after)) if before == after => return Ok(None),
+            (None, Some(_)) => "create",
+            (Some(_), Some(_)) => "update",
+            (Some(_), None) => "delete",
+        };
+        Ok(Some(Change {
+            seq: row.seq,
+            tx: row.first_seq,
+            at: row.at,
+            collection: row.collection,
+            id: row.id,
+            op: op.to_owned(),
+            identity: None,
+            before: raw(before)?,
+            after: raw(after)?,
+        }))
+    }
 }
 
 /// What the feed is read for. An empty list is everything there is.
@@ -147,59 +191,11 @@ fn visible_collections(
         let entry = catalog.collection(name).ok_or_else(|| {
             ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}."))
         })?;
-        if subscribe(entry).is_none() && !who.is_admin() {
+        if entry.subscribe.is_none() && !who.is_admin() {
             return Err(denied(who));
         }
     }
     Ok(asked)
-}
-
-/// Whoever may get a document may follow it.
-fn subscribe(entry: &CollectionEntry) -> Option<&alyx_core::rules::Rule> {
-    entry.get.as_ref()
-}
-
-/// A change as the caller may see it; `None` if nothing of it is in sight.
-async fn show(
-    catalog: &Arc<Catalog>,
-    who: &Identity,
-    facts: &RequestFacts,
-    row: ChangeRow,
-) -> Result<Option<Change>, ApiError> {
-    let raw = |json: Option<String>| {
-        json.map(RawValue::from_string)
-            .transpose()
-            .map_err(|error| ApiError::from(internal("read a change", &error)))
-    };
-    if who.is_admin() {
-        let (before, after) = (raw(row.before)?, raw(row.after)?);
-        let identity = Some(row.identity);
-        let ChangeRow { seq, first_seq: tx, at, collection, id, op, .. } =
-            ChangeRow { before: None, after: None, identity: String::new(), ..row };
-        return Ok(Some(Change { seq, tx, at, collection, id, op, identity, before, after }));
-    }
-    let Some(entry) = catalog.collection(&row.collection) else { return Ok(None) };
-    let judge = Judge::new(entry, who, facts);
-    let before = sight(&judge, entry, row.before.as_deref()).await?;
-    let after = sight(&judge, entry, row.after.as_deref()).await?;
-    let op = match (&before, &after) {
-        (None, None) => return Ok(None),
-        (Some(before), Some(after)) if before == after => return Ok(None),
-        (None, Some(_)) => "create",
-        (Some(_), Some(_)) => "update",
-        (Some(_), None) => "delete",
-    };
-    Ok(Some(Change {
-        seq: row.seq,
-        tx: row.first_seq,
-        at: row.at,
-        collection: row.collection,
-        id: row.id,
-        op: op.to_owned(),
-        identity: None,
-        before: raw(before)?,
-        after: raw(after)?,
-    }))
 }
 
 /// What the caller may see of a document as it was; `None` if nothing.
@@ -209,7 +205,7 @@ async fn sight(
     json: Option<&str>,
 ) -> Result<Option<String>, ApiError> {
     let Some(document) = json.and_then(|json| recall(&entry.collection, json)) else { return Ok(None) };
-    if !judge.allows(subscribe(entry), Some(&document), None).await? {
+    if !judge.allows(entry.subscribe.as_ref(), Some(&document), None).await? {
         return Ok(None);
     }
     Ok(String::from_utf8(judge.show(&document).await?).ok())

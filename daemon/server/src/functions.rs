@@ -32,6 +32,7 @@ mod pool;
 mod recorder;
 mod records;
 mod respond;
+mod rule;
 mod session;
 mod source;
 mod status;
@@ -47,10 +48,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use alyx_core::catalog::FunctionEntry;
 use alyx_core::document::IdKind;
 use alyx_core::identity::{Identity, RequestFacts};
-use alyx_core::rules::{Decision, RuleInput};
 use alyx_store::Store;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
@@ -83,6 +82,7 @@ pub use self::recorder::Execution;
 pub struct Functions(Arc<Service>);
 
 struct Service {
+    store: Store,
     catalog: CatalogHandle,
     sources: ArcSwap<BTreeMap<String, Arc<Source>>>,
     supervisor: Supervisor,
@@ -156,7 +156,7 @@ impl Functions {
         }
         go_build::sweep(&places.cache);
         let (supervisor, link) = Supervisor::new(options.supervisor_socket);
-        let (recorder, recording) = Recorder::new(Arc::new(records::StoreSink(store)));
+        let (recorder, recording) = Recorder::new(Arc::new(records::StoreSink(store.clone())));
         let (stop, mut stopped) = watch::channel(false);
         let background = tokio::spawn(async move {
             tokio::select! {
@@ -178,6 +178,7 @@ impl Functions {
             tasks: Tasks::default(),
         };
         let functions = Self(Arc::new(Service {
+            store,
             catalog,
             sources: ArcSwap::default(),
             supervisor,
@@ -195,14 +196,15 @@ impl Functions {
     /// Invokes a function and waits for its answer. Dropping this future cancels the invocation.
     pub async fn invoke(&self, call: Invocation) -> Result<Answer, InvokeError> {
         let refused = |problem| InvokeError { problem: Box::new(problem), execution_id: None };
-        let catalog = self.0.catalog.load();
+        let catalog = self.0.catalog.load_full();
         let (Some(entry), Some(source)) =
             (catalog.function(&call.function), self.0.sources.load().get(&call.function).cloned())
         else {
             let detail = format!("There is no function {:?}.", call.function);
             return Err(refused(problem(Code::FunctionNotFound, detail)));
         };
-        check_rule(entry, &call).map_err(|problem| refused(*problem))?;
+        let allowed = rule::check(&self.0.store, entry, &call).await;
+        allowed.map_err(|error| refused(error.into_problem()))?;
         drop(catalog);
         let (mut job, answer) = self.job(&source, call);
         if self.0.stopping.load(Ordering::Relaxed) {
@@ -334,23 +336,4 @@ impl Functions {
 /// How long an invocation may wait for a worker.
 fn queue_wait(source: &Source) -> Duration {
     source.config.timeout.max(QUEUE_WAIT_MIN)
-}
-
-fn check_rule(entry: &FunctionEntry, call: &Invocation) -> Result<(), Box<alyx_protocol::api::Problem>> {
-    if call.identity.is_admin() {
-        return Ok(());
-    }
-    let input = RuleInput { identity: &call.identity, request: &call.facts, doc: None, old: None };
-    match entry.invoke.as_ref().map(|rule| rule.check(&input)) {
-        Some(Decision::Allow) => return Ok(()),
-        Some(Decision::Error(reason)) => {
-            let function = &entry.config.name;
-            tracing::warn!(function, reason, "the invoke rule of {function} failed and denied: {reason}");
-        }
-        Some(Decision::Deny) | None => {}
-    }
-    Err(Box::new(match call.identity.effective() {
-        Identity::Anonymous => problem(Code::Unauthenticated, "Sign in to call this function."),
-        _ => problem(Code::FunctionDenied, "The rules of this function do not allow this."),
-    }))
 }

@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use alyx_core::document::Document;
 use alyx_core::query::ListQuery;
-use alyx_core::rules::Sight;
+use alyx_core::rules::{RowFilter, Sight};
 use alyx_core::schema::{Collection, FieldKind};
-use alyx_core::sql::SqlPredicate;
 use alyx_core::value::Value;
 use rusqlite::params_from_iter;
 
@@ -105,14 +104,17 @@ impl Store {
         self.write(Command::DeleteDocument, Delete { collection, id, expected_rev, actor })
     }
 
+    /// Fails with [`Error::ScanTooLarge`] where the rule has to be checked for too many documents.
+    ///
     /// The documents that `rule` lets through and `query` asks for, as JSON of what `sight` shows.
     pub fn list(
         &self,
         collection: Arc<Collection>,
-        rule: SqlPredicate,
+        rule: impl Into<RowFilter>,
         query: ListQuery,
         sight: Sight,
     ) -> Pending<ListPage> {
+        let rule = rule.into();
         self.read(Lane::Scan, move |connection| list::list(connection, &collection, &rule, &query, &sight))
     }
 }

@@ -40,6 +40,13 @@ pub enum Error {
     /// The place in the change feed is of another incarnation, or changes after it are no longer kept.
     #[error("the change feed no longer reaches back there")]
     ChangesGone,
+    /// A list whose rule has to look at each document would read more than
+    /// [`POST_FILTER_MAX`](crate::limits::POST_FILTER_MAX).
+    #[error("more than {limit} documents would have to be looked at")]
+    ScanTooLarge {
+        /// The limit.
+        limit: usize,
+    },
     /// The document is no longer at the expected revision.
     #[error("the document was changed in the meantime")]
     Stale,

@@ -34,6 +34,7 @@ mod executions;
 mod handle;
 mod keys;
 pub mod limits;
+mod lookups;
 mod migrations;
 mod options;
 mod queue;

@@ -50,6 +50,9 @@ pub const LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Rows per page of accounts and executions.
 pub const PAGE_MAX: u32 = 1_000;
 
+/// Documents that a list reads for one answer where its rule is a post filter.
+pub const POST_FILTER_MAX: usize = 10_000;
+
 /// Rows removed by one call of a trim, so that the writer is never held for long.
 pub const TRIM_MAX: u32 = 5_000;
 

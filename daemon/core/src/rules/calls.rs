@@ -46,9 +46,13 @@ pub(super) fn call(lowering: &mut Lowering<'_>, offset: usize, call: &CallExpr) 
         ("size", Some(inner), []) => size(lowering, offset, inner),
         ("matches", Some(text), [pattern]) => matches(lowering, offset, text, pattern),
         ("matches", None, [text, pattern]) => matches(lowering, offset, text, pattern),
-        ("exists", Some(range), [variable, body]) => {
-            quantify(lowering, offset, Quantifier::Exists, range, variable, body)
-        }
+        ("exists", Some(range), [variable, body]) => match lowering.exists(offset, range, variable, body)? {
+            Some(exists) => Ok(exists),
+            None => quantify(lowering, offset, Quantifier::Exists, range, variable, body),
+        },
+        ("collection" | "get", ..) => Err(Refusal::new(offset, "a lookup is not written like this").hint(
+            "write collection(\"rooms\").get(id).field or collection(\"members\").exists(member, condition)",
+        )),
         ("all", Some(range), [variable, body]) => {
             quantify(lowering, offset, Quantifier::All, range, variable, body)
         }
@@ -120,9 +124,9 @@ fn conditional(
     let condition = operand(lowering, condition, &Type::Bool, operators::CONDITIONAL)?;
     let (yes, no) = (lowering.node(yes)?, lowering.node(no)?);
     let ty = yes.ty.join(&no.ty);
-    let reads_document = condition.reads_document || yes.reads_document || no.reads_document;
+    let reads = condition.reads.and(yes.reads).and(no.reads);
     let kind = Kind::Conditional(Box::new(condition), Box::new(yes), Box::new(no));
-    Ok(Node { kind, ty, offset, reads_document })
+    Ok(Node { kind, ty, offset, reads })
 }
 
 fn index(
@@ -153,7 +157,7 @@ fn has(lowering: &mut Lowering<'_>, offset: usize, inner: &IdedExpr) -> Result<N
         return Err(wrong());
     }
     let inner = lowering.node(inner)?;
-    let reads_document = inner.reads_document;
+    let reads = inner.reads;
     let kind = match inner.kind {
         Kind::Select(map, key) => Kind::HasKey(map, key),
         Kind::RequestEntry(fact, key) => {
@@ -162,7 +166,7 @@ fn has(lowering: &mut Lowering<'_>, offset: usize, inner: &IdedExpr) -> Result<N
         }
         _ => Kind::IsSet(Box::new(inner)),
     };
-    Ok(Node { kind, ty: Type::Bool, offset, reads_document })
+    Ok(Node { kind, ty: Type::Bool, offset, reads })
 }
 
 fn size(lowering: &mut Lowering<'_>, offset: usize, inner: &IdedExpr) -> Result<Node, Refusal> {
@@ -204,14 +208,7 @@ fn quantify(
     variable: &IdedExpr,
     body: &IdedExpr,
 ) -> Result<Node, Refusal> {
-    let at = lowering.offset(variable);
-    let Expr::Ident(name) = &variable.expr else {
-        return Err(Refusal::new(at, "the first operand names the variable of the loop")
-            .hint("write list.exists(item, condition)"));
-    };
-    if ["auth", "request", "doc", "old"].contains(&name.as_str()) {
-        return Err(Refusal::new(at, format!("{name:?} has a meaning already")).hint("choose another name"));
-    }
+    let name = lowering.loop_variable(variable)?;
     if lowering.variables.len() >= MACRO_DEPTH_MAX {
         return Err(Refusal::new(offset, format!("loops are nested more than {MACRO_DEPTH_MAX} deep")));
     }
@@ -222,7 +219,7 @@ fn quantify(
         Type::Dynamic => Type::Dynamic,
         other => return Err(Refusal::new(range.offset, format!("{other} is not a list"))),
     };
-    lowering.variables.push((name.clone(), item));
+    lowering.variables.push((name, item));
     let body = operand(lowering, body, &Type::Bool, "a condition");
     lowering.variables.pop();
     Ok(binary(offset, Type::Bool, range, body?, |range, body| Kind::Quantify { quantifier, range, body }))
@@ -266,23 +263,10 @@ fn convert(
     }
     // A literal either always converts or never does; find out now.
     let request = RequestFacts::default();
-    let val = Machine::new(Facts::new(&Identity::Anonymous, &request)).value(&node).map(into_owned);
+    let val = Machine::new(Facts::new(&Identity::Anonymous, &request)).value(&node).map(Val::into_owned);
     match val {
-        Ok(Some(val)) => Ok(leaf(Kind::Literal(val), ty, offset)),
-        Ok(None) => Ok(node),
+        Ok(val) => Ok(leaf(Kind::Literal(val), ty, offset)),
         Err(fault) => Err(Refusal::new(offset, fault.to_string())),
-    }
-}
-
-/// A value that borrows nothing; `None` for those that never come from a literal.
-fn into_owned(val: Val<'_>) -> Option<Val<'static>> {
-    match val {
-        Val::Int(value) => Some(Val::Int(value)),
-        Val::Float(value) => Some(Val::Float(value)),
-        Val::Text(text) => Some(Val::Text(text.into_owned().into())),
-        Val::Timestamp(at) => Some(Val::Timestamp(at)),
-        Val::Duration(length) => Some(Val::Duration(length)),
-        _ => None,
     }
 }
 
@@ -390,8 +374,8 @@ fn sign(name: &str) -> &str {
 }
 
 fn one(offset: usize, ty: Type, inner: Node, kind: impl FnOnce(Box<Node>) -> Kind) -> Node {
-    let reads_document = inner.reads_document;
-    Node { kind: kind(Box::new(inner)), ty, offset, reads_document }
+    let reads = inner.reads;
+    Node { kind: kind(Box::new(inner)), ty, offset, reads }
 }
 
 fn binary(
@@ -401,6 +385,6 @@ fn binary(
     right: Node,
     kind: impl FnOnce(Box<Node>, Box<Node>) -> Kind,
 ) -> Node {
-    let reads_document = left.reads_document || right.reads_document;
-    Node { kind: kind(Box::new(left), Box::new(right)), ty, offset, reads_document }
+    let reads = left.reads.and(right.reads);
+    Node { kind: kind(Box::new(left), Box::new(right)), ty, offset, reads }
 }

@@ -6,12 +6,16 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json};
 
 use super::fault::Fault;
-use super::limits::STEPS_MAX;
+use super::limits::{LOOKUPS_MADE_MAX, STEPS_MAX};
+use super::lookups::{Lookups, NoLookups};
 use super::operators::{arithmetic, convert, index, negate, ordered, size, text_test};
+use super::predicate::exists_conditions;
 use super::time;
-use super::tree::{AuthFact, FieldRef, Kind, Node, Quantifier, RequestFact, Which};
+use super::tree::{AuthFact, Exists, FieldRef, Kind, Node, Quantifier, RequestFact, Which, row_alias};
 use super::val::Val;
 use crate::identity::{Identity, RequestFacts, UserIdentity};
+use crate::schema::Collection;
+use crate::sql::SqlPredicate;
 use crate::value::Value;
 
 /// What a rule may look at. Documents are absent while a list's rule is prepared.
@@ -19,17 +23,22 @@ use crate::value::Value;
 pub(super) struct Facts<'a> {
     user: Option<&'a UserIdentity>,
     request: &'a RequestFacts,
+    lookups: &'a dyn Lookups,
     doc: Option<&'a [Value]>,
     old: Option<&'a [Value]>,
 }
 
 impl<'a> Facts<'a> {
     pub(super) fn new(identity: &'a Identity, request: &'a RequestFacts) -> Self {
-        Self { user: identity.user(), request, doc: None, old: None }
+        Self { user: identity.user(), request, lookups: &NoLookups, doc: None, old: None }
     }
 
     pub(super) fn with_documents(self, doc: Option<&'a [Value]>, old: Option<&'a [Value]>) -> Self {
         Self { doc, old, ..self }
+    }
+
+    pub(super) fn with_lookups(self, lookups: &'a dyn Lookups) -> Self {
+        Self { lookups, ..self }
     }
 }
 
@@ -39,11 +48,12 @@ pub(super) struct Machine<'a> {
     facts: Facts<'a>,
     loops: Vec<Val<'a>>,
     steps: u32,
+    looked_up: u32,
 }
 
 impl<'a> Machine<'a> {
     pub(super) fn new(facts: Facts<'a>) -> Self {
-        Self { facts, loops: Vec::new(), steps: 0 }
+        Self { facts, loops: Vec::new(), steps: 0, looked_up: 0 }
     }
 
     /// The value of an expression.
@@ -86,6 +96,8 @@ impl<'a> Machine<'a> {
                     self.value(no)
                 }
             }
+            Kind::Found { collection, id, field } => self.found(collection, id, field),
+            Kind::Exists(exists) => self.exists(exists),
             Kind::Quantify { quantifier, range, body } => self.quantify(*quantifier, range, body),
             _ => self.operation(node),
         }
@@ -181,19 +193,72 @@ impl<'a> Machine<'a> {
         }
     }
 
+    fn found(
+        &mut self,
+        collection: &'a Collection,
+        id: &'a Node,
+        field: &'a FieldRef,
+    ) -> Result<Val<'a>, Fault> {
+        let id = match self.value(id)? {
+            Val::Null => return Ok(Val::Null),
+            Val::Text(id) => id,
+            other => return Err(operand("get()", &other)),
+        };
+        self.count_lookup()?;
+        let found = self.facts.lookups.get(collection, &id).map_err(Fault::Lookup)?;
+        let Some(values) = found else { return Ok(Val::Null) };
+        let value = values.get(field.index).ok_or(Fault::Stored)?;
+        Val::from_stored(value, &field.ty).map(Val::into_owned)
+    }
+
+    /// The condition becomes SQL in which only the documents of the other collection are open.
+    fn exists(&mut self, exists: &'a Exists) -> Result<Val<'a>, Fault> {
+        let conditions = exists_conditions(exists, self.facts).map_err(|_| Fault::NoSqlForm)?;
+        let alias = row_alias(exists.depth);
+        let mut holds = |condition: &SqlPredicate| {
+            let condition = match condition {
+                SqlPredicate::Never => return Ok(false),
+                SqlPredicate::Always => None,
+                SqlPredicate::When(condition) => Some(condition),
+            };
+            self.count_lookup()?;
+            self.facts.lookups.exists(&exists.collection, &alias, condition).map_err(Fault::Lookup)
+        };
+        if holds(&conditions.holds)? {
+            return Ok(Val::Bool(true));
+        }
+        match &conditions.holds_or_fails {
+            Some(condition) if holds(condition)? => Err(Fault::LookedUp),
+            _ => Ok(Val::Bool(false)),
+        }
+    }
+
+    fn count_lookup(&mut self) -> Result<(), Fault> {
+        self.looked_up += 1;
+        if self.looked_up > LOOKUPS_MADE_MAX { Err(Fault::TooManyLookups) } else { Ok(()) }
+    }
+
     fn count(&mut self, items: usize) -> Result<(), Fault> {
         self.steps = self.steps.saturating_add(u32::try_from(items).unwrap_or(u32::MAX));
         if self.steps > STEPS_MAX { Err(Fault::TooManySteps) } else { Ok(()) }
     }
 
     fn auth(&self, fact: AuthFact) -> Val<'a> {
-        let Some(user) = self.facts.user else { return Val::Null };
+        let Some(user) = self.facts.user else {
+            return match fact {
+                AuthFact::Metadata => Val::Map(Map::new()),
+                AuthFact::Scopes => Val::List(Vec::new()),
+                _ => Val::Null,
+            };
+        };
         let text = |text: &'a str| Val::Text(Cow::Borrowed(text));
         match fact {
             AuthFact::Id => text(&user.id),
             AuthFact::Email => text(&user.email),
             AuthFact::Role => text(&user.role),
             AuthFact::Verified => Val::Bool(user.verified),
+            AuthFact::Metadata => Val::Map((*user.metadata).clone()),
+            AuthFact::Scopes => Val::List(user.scopes.iter().map(|scope| text(scope)).collect()),
         }
     }
 
@@ -205,6 +270,7 @@ impl<'a> Machine<'a> {
             RequestFact::Path => text(&request.path),
             RequestFact::Ip => text(&request.ip),
             RequestFact::Time => time::parse_timestamp(&request.time).map(Val::Timestamp),
+            RequestFact::Body => Ok(request.body.as_deref().cloned().map_or(Val::Null, Val::from_json)),
             RequestFact::Query | RequestFact::Headers => {
                 let entries = self.entries(fact).iter();
                 let map: Map<String, Json> =
@@ -225,6 +291,7 @@ impl<'a> Machine<'a> {
         let document = match field.which {
             Which::Doc => self.facts.doc,
             Which::Old => self.facts.old,
+            Which::Row(_) => None,
         };
         let value = document.and_then(|values| values.get(field.index)).ok_or(Fault::NoDocument)?;
         Val::from_stored(value, &field.ty)

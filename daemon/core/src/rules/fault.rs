@@ -1,5 +1,7 @@
 //! Why an evaluation failed. A failed evaluation denies; the text goes to the log, never to a client.
 
+use super::lookups::LookupFailed;
+
 /// Why an evaluation failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub(super) enum Fault {
@@ -19,6 +21,14 @@ pub(super) enum Fault {
     ZeroCharacter,
     #[error("the evaluation takes too many steps")]
     TooManySteps,
+    #[error("too many lookups")]
+    TooManyLookups,
+    #[error("look up another document: {0}")]
+    Lookup(LookupFailed),
+    #[error("the condition on another document fails")]
+    LookedUp,
+    #[error("the condition on another document has no SQL form")]
+    NoSqlForm,
     #[error("there is no document to look at")]
     NoDocument,
     #[error("a stored value does not fit its field")]

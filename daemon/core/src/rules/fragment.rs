@@ -6,6 +6,7 @@ use super::place::Refusal;
 use super::time;
 use super::types::Type;
 use super::val::Val;
+use crate::sql::{SqlExpr, SqlPredicate};
 use crate::value::Value;
 
 /// SQL text with its parameters in order.
@@ -183,6 +184,15 @@ impl Truth {
                     .text(") END)");
                 Self::Sql { sql, total }
             }
+        }
+    }
+
+    /// What is left to ask of a row. An error selects none.
+    pub(super) fn into_predicate(self) -> SqlPredicate {
+        match self {
+            Self::Known(true) => SqlPredicate::Always,
+            Self::Known(false) | Self::Fault => SqlPredicate::Never,
+            Self::Sql { sql, .. } => SqlPredicate::When(SqlExpr { text: sql.text, params: sql.params }),
         }
     }
 

@@ -27,6 +27,12 @@ pub(super) const NODES_MAX: usize = 1000;
 /// Deepest nesting of `exists`, `all` and `exists_one`.
 pub(super) const MACRO_DEPTH_MAX: usize = 2;
 
+/// Most `collection(…)` in a rule.
+pub(super) const LOOKUPS_MAX: usize = 10;
+
+/// Most lookups made for one decision, loops counted each time round.
+pub(super) const LOOKUPS_MADE_MAX: u32 = 50;
+
 /// Most expressions evaluated for one decision, loops counted each time round.
 pub(super) const STEPS_MAX: u32 = 100_000;
 

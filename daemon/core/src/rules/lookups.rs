@@ -6,7 +6,7 @@ use crate::sql::SqlExpr;
 use crate::value::Value;
 
 /// Answers about documents of any collection. Rules do not apply to what a rule looks up.
-pub trait Lookups {
+pub trait Lookups: std::fmt::Debug {
     /// The values of the document with this id, in order of the collection's fields.
     ///
     /// # Errors

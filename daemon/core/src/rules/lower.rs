@@ -2,12 +2,15 @@
 //! checks types, and refuses with the place and a hint. What comes out cannot fail for a reason
 //! that was visible in the text.
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr};
+use std::sync::Arc;
 
-use super::limits::{DEPTH_MAX, NODES_MAX};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, ListExpr, LiteralValue, SelectExpr};
+use indexmap::IndexMap;
+
+use super::limits::{DEPTH_MAX, LOOKUPS_MAX, MACRO_DEPTH_MAX, NODES_MAX};
 use super::parse::Parsed;
 use super::place::{Refusal, suggest};
-use super::tree::{AuthFact, FieldRef, Kind, Node, RequestFact, Which};
+use super::tree::{AuthFact, Exists, FieldRef, Kind, Node, Reads, RequestFact, Which};
 use super::types::Type;
 use super::val::Val;
 use crate::schema::Collection;
@@ -17,7 +20,12 @@ use crate::schema::Collection;
 pub(super) struct Roots<'a> {
     pub(super) doc: Option<&'a Collection>,
     pub(super) old: Option<&'a Collection>,
+    /// What can be looked up.
+    pub(super) collections: Option<&'a Collections>,
 }
+
+/// Collections by name.
+pub(super) type Collections = IndexMap<String, Arc<Collection>>;
 
 /// Lowers one rule.
 pub(super) struct Lowering<'a> {
@@ -25,13 +33,16 @@ pub(super) struct Lowering<'a> {
     roots: Roots<'a>,
     /// Variables of the loops around the current place, with their types.
     pub(super) variables: Vec<(String, Type)>,
+    /// Variables of the lookups around the current place, with their collections.
+    rows: Vec<(String, Arc<Collection>)>,
+    lookups: usize,
     depth: usize,
     nodes: usize,
 }
 
 impl<'a> Lowering<'a> {
     pub(super) fn new(parsed: &'a Parsed, roots: Roots<'a>) -> Self {
-        Self { parsed, roots, variables: Vec::new(), depth: 0, nodes: 0 }
+        Self { parsed, roots, variables: Vec::new(), rows: Vec::new(), lookups: 0, depth: 0, nodes: 0 }
     }
 
     /// Lowers the whole rule; its result is a bool.
@@ -99,6 +110,10 @@ impl<'a> Lowering<'a> {
         if let Some(slot) = self.variables.iter().rposition(|(other, _)| other == name) {
             return Ok(leaf(Kind::Variable(slot), self.variables[slot].1.clone(), offset));
         }
+        if self.rows.iter().any(|(row, _)| row == name) {
+            return Err(Refusal::new(offset, format!("{name:?} cannot be used as a value"))
+                .hint("name a field of it"));
+        }
         self.check_root(offset, name)?;
         let hint = match name {
             "auth" => {
@@ -135,11 +150,17 @@ impl<'a> Lowering<'a> {
     /// `operand.name`, also written `operand["name"]`.
     pub(super) fn member(&mut self, offset: usize, operand: &IdedExpr, name: &str) -> Result<Node, Refusal> {
         match self.root_of(operand) {
+            Some(root) if self.rows.iter().any(|(name, _)| name == root) => {
+                self.row_member(offset, root, name)
+            }
             Some(root) => {
                 self.check_root(self.offset(operand), root)?;
                 self.root_member(offset, root, name)
             }
             None => {
+                if let Some(found) = self.found(offset, operand, name)? {
+                    return Ok(found);
+                }
                 let map = self.node(operand)?;
                 if let Kind::Request(fact @ (RequestFact::Query | RequestFact::Headers)) = map.kind {
                     return Ok(leaf(Kind::RequestEntry(fact, name.to_owned()), Type::Text, offset));
@@ -151,13 +172,8 @@ impl<'a> Lowering<'a> {
                         return Err(Refusal::new(offset, format!("{other} has no field {name:?}")));
                     }
                 };
-                let reads = map.reads_document;
-                Ok(Node {
-                    kind: Kind::Select(Box::new(map), name.to_owned()),
-                    ty,
-                    offset,
-                    reads_document: reads,
-                })
+                let reads = map.reads;
+                Ok(Node { kind: Kind::Select(Box::new(map), name.to_owned()), ty, offset, reads })
             }
         }
     }
@@ -179,14 +195,122 @@ impl<'a> Lowering<'a> {
         }
     }
 
+    /// A field of the document that a lookup looks at.
+    fn row_member(&self, offset: usize, variable: &str, name: &str) -> Result<Node, Refusal> {
+        let Some(depth) = self.rows.iter().rposition(|(other, _)| other == variable) else {
+            return Err(Refusal::new(offset, format!("unknown variable {variable:?}")));
+        };
+        field(offset, Which::Row(depth), Some(&self.rows[depth].1), name)
+    }
+
+    /// `collection("c").get(id).name`, if the operand is that.
+    fn found(&mut self, offset: usize, operand: &IdedExpr, name: &str) -> Result<Option<Node>, Refusal> {
+        let Expr::Call(call) = &operand.expr else { return Ok(None) };
+        let (Some(target), "get", [id]) = (&call.target, call.func_name.as_str(), call.args.as_slice())
+        else {
+            return Ok(None);
+        };
+        let Some(collection) = self.collection(target)? else { return Ok(None) };
+        let Some((index, declared)) = collection.field(name) else {
+            let known = collection.fields.iter().map(|field| field.name.as_str());
+            return Err(unknown_member(offset, &collection.name, name, known));
+        };
+        let ty = Type::of_field(&declared.kind);
+        let id = self.node(id)?;
+        if !id.ty.admits(&Type::Text) && id.ty != Type::Null {
+            return Err(Refusal::new(id.offset, format!("an id is a string, not {}", id.ty)));
+        }
+        let field =
+            FieldRef { which: Which::Row(self.rows.len()), index, name: name.to_owned(), ty: ty.clone() };
+        let reads = id.reads.and(Reads::LOOKUP);
+        Ok(Some(Node { kind: Kind::Found { collection, id: Box::new(id), field }, ty, offset, reads }))
+    }
+
+    /// `collection("c").exists(row, condition)`, if the range is that.
+    pub(super) fn exists(
+        &mut self,
+        offset: usize,
+        range: &IdedExpr,
+        variable: &IdedExpr,
+        body: &IdedExpr,
+    ) -> Result<Option<Node>, Refusal> {
+        let Some(collection) = self.collection(range)? else { return Ok(None) };
+        let name = self.loop_variable(variable)?;
+        if !self.variables.is_empty() {
+            return Err(Refusal::new(offset, "exists() of a collection cannot stand inside a loop")
+                .hint("use collection(name).get(id), or `in`"));
+        }
+        let depth = self.rows.len();
+        if depth >= MACRO_DEPTH_MAX {
+            return Err(Refusal::new(offset, format!("lookups are nested more than {MACRO_DEPTH_MAX} deep")));
+        }
+        self.rows.push((name, Arc::clone(&collection)));
+        let body = self.node(body);
+        self.rows.pop();
+        let body = body?;
+        if !body.ty.admits(&Type::Bool) {
+            return Err(Refusal::new(body.offset, format!("a condition takes bool, not {}", body.ty)));
+        }
+        let reads = body.reads.without(Reads::row(depth)).and(Reads::LOOKUP);
+        let kind = Kind::Exists(Exists { collection, depth, body: Box::new(body) });
+        Ok(Some(Node { kind, ty: Type::Bool, offset, reads }))
+    }
+
+    /// The name that a macro gives to its items.
+    pub(super) fn loop_variable(&self, variable: &IdedExpr) -> Result<String, Refusal> {
+        let at = self.offset(variable);
+        let Expr::Ident(name) = &variable.expr else {
+            return Err(Refusal::new(at, "the first operand names the variable of the loop")
+                .hint("write list.exists(item, condition)"));
+        };
+        let taken = ["auth", "request", "doc", "old"].contains(&name.as_str())
+            || self.rows.iter().any(|(other, _)| other == name);
+        if taken {
+            return Err(
+                Refusal::new(at, format!("{name:?} has a meaning already")).hint("choose another name")
+            );
+        }
+        Ok(name.clone())
+    }
+
+    /// The collection that `collection("name")` names; `None` for any other expression.
+    fn collection(&mut self, expr: &IdedExpr) -> Result<Option<Arc<Collection>>, Refusal> {
+        let Expr::Call(call) = &expr.expr else { return Ok(None) };
+        if call.func_name != "collection" || call.target.is_some() {
+            return Ok(None);
+        }
+        let at = self.offset(expr);
+        let [argument] = call.args.as_slice() else {
+            return Err(Refusal::new(at, "collection() takes one name").hint("write collection(\"rooms\")"));
+        };
+        let Expr::Literal(LiteralValue::String(name)) = &argument.expr else {
+            return Err(Refusal::new(at, "the name of the collection must be written out")
+                .hint("write collection(\"rooms\")"));
+        };
+        self.lookups += 1;
+        if self.lookups > LOOKUPS_MAX {
+            return Err(Refusal::new(at, format!("more than {LOOKUPS_MAX} lookups in one rule")));
+        }
+        let Some(collections) = self.roots.collections else {
+            return Err(Refusal::new(at, "other collections cannot be looked up here"));
+        };
+        match collections.get(name.inner()) {
+            Some(collection) => Ok(Some(Arc::clone(collection))),
+            None => {
+                let refusal = Refusal::new(at, format!("there is no collection {:?}", name.inner()));
+                Err(refusal.hint(suggest(name.inner(), collections.keys().map(String::as_str))))
+            }
+        }
+    }
+
     fn list(&mut self, offset: usize, list: &ListExpr) -> Result<Node, Refusal> {
         let items: Vec<Node> = list.elements.iter().map(|item| self.node(item)).collect::<Result<_, _>>()?;
         let ty = items.iter().map(|item| &item.ty).fold(None, |joined: Option<Type>, ty| {
             Some(joined.map_or_else(|| ty.clone(), |joined| joined.join(ty)))
         });
         let ty = Type::List(Box::new(ty.unwrap_or(Type::Dynamic)));
-        let reads_document = items.iter().any(|item| item.reads_document);
-        Ok(Node { kind: Kind::List(items), ty, offset, reads_document })
+        let reads = items.iter().fold(Reads::NOTHING, |reads, item| reads.and(item.reads));
+        Ok(Node { kind: Kind::List(items), ty, offset, reads })
     }
 
     fn call(&mut self, offset: usize, call: &CallExpr) -> Result<Node, Refusal> {
@@ -196,7 +320,7 @@ impl<'a> Lowering<'a> {
 
 /// A node without operands that reads no document.
 pub(super) fn leaf(kind: Kind, ty: Type, offset: usize) -> Node {
-    Node { kind, ty, offset, reads_document: false }
+    Node { kind, ty, offset, reads: Reads::NOTHING }
 }
 
 fn auth_member(offset: usize, name: &str) -> Result<Node, Refusal> {
@@ -205,8 +329,10 @@ fn auth_member(offset: usize, name: &str) -> Result<Node, Refusal> {
         "email" => (AuthFact::Email, Type::Text),
         "role" => (AuthFact::Role, Type::Text),
         "verified" => (AuthFact::Verified, Type::Bool),
+        "metadata" => (AuthFact::Metadata, Type::Map(Box::new(Type::Dynamic))),
+        "scopes" => (AuthFact::Scopes, Type::List(Box::new(Type::Text))),
         _ => {
-            let known = ["id", "email", "role", "verified"];
+            let known = ["id", "email", "role", "verified", "metadata", "scopes"];
             return Err(unknown_member(offset, "auth", name, known.into_iter()));
         }
     };
@@ -221,8 +347,9 @@ fn request_member(offset: usize, name: &str) -> Result<Node, Refusal> {
         "time" => (RequestFact::Time, Type::Timestamp),
         "query" => (RequestFact::Query, Type::Map(Box::new(Type::Text))),
         "headers" => (RequestFact::Headers, Type::Map(Box::new(Type::Text))),
+        "body" => (RequestFact::Body, Type::Dynamic),
         _ => {
-            let known = ["method", "path", "ip", "time", "query", "headers"];
+            let known = ["method", "path", "ip", "time", "query", "headers", "body"];
             return Err(unknown_member(offset, "request", name, known.into_iter()));
         }
     };
@@ -239,7 +366,11 @@ fn field(offset: usize, which: Which, collection: Option<&Collection>, name: &st
     };
     let ty = Type::of_field(&field.kind);
     let kind = Kind::Field(FieldRef { which, index, name: name.to_owned(), ty: ty.clone() });
-    Ok(Node { kind, ty, offset, reads_document: true })
+    let reads = match which {
+        Which::Doc | Which::Old => Reads::DOCUMENT,
+        Which::Row(depth) => Reads::row(depth),
+    };
+    Ok(Node { kind, ty, offset, reads })
 }
 
 fn unknown_member<'n>(

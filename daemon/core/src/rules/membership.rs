@@ -6,7 +6,6 @@ use super::predicate::{Result, Translation, equal_parts, no_form};
 use super::tree::{FieldRef, Kind, Node, TextTest};
 use super::types::Type;
 use super::val::Val;
-use crate::sql::column;
 use crate::value::Value;
 
 impl<'a> Translation<'a> {
@@ -14,17 +13,22 @@ impl<'a> Translation<'a> {
     pub(super) fn membership(&self, node: &'a Node, item: &'a Node, range: &'a Node) -> Result<Truth> {
         let left = self.part(item)?;
         match &range.kind {
-            Kind::Field(field) if matches!(field.ty, Type::List(_)) => Ok(in_field(&left, field)),
+            Kind::Field(field) if self.is_open(range) && matches!(field.ty, Type::List(_)) => {
+                Ok(in_field(&left, field))
+            }
             Kind::Field(field)
-                if field.ty == Type::Dynamic && item.ty == Type::Text && !item.reads_document =>
+                if self.is_open(range)
+                    && field.ty == Type::Dynamic
+                    && item.ty == Type::Text
+                    && !self.is_open(item) =>
             {
                 Ok(in_json(&left, field))
             }
-            Kind::List(items) if range.reads_document => {
+            Kind::List(items) if self.is_open(range) => {
                 let items: Vec<Part<'a>> = items.iter().map(|item| self.part(item)).collect::<Result<_>>()?;
                 in_parts(node, &left, &items)
             }
-            _ if !range.reads_document => Ok(match (left, self.part(range)?) {
+            _ if !self.is_open(range) => Ok(match (left, self.part(range)?) {
                 (Part::Fault, _) | (_, Part::Fault | Part::Sql(_)) => Truth::Fault,
                 (left, Part::Known(Val::List(items))) => in_known(&left, items),
                 (left, Part::Known(Val::Map(map))) => {
@@ -84,7 +88,7 @@ fn as_bytes(part: &Part<'_>) -> Option<Fragment> {
 
 /// In a field with several values, which is stored as a JSON array of texts.
 fn in_field(left: &Part<'_>, field: &FieldRef) -> Truth {
-    let name = column(&field.name);
+    let name = field.column();
     let item = match left {
         Part::Fault => return Truth::Fault,
         Part::Known(Val::Text(text)) => Fragment::new().param(Value::Text(text.to_string())),
@@ -107,7 +111,7 @@ fn in_field(left: &Part<'_>, field: &FieldRef) -> Truth {
 /// A known text in a `json` field: an item of an array or a key of an object. Anything else the
 /// field may hold, null included, is an error.
 fn in_json(left: &Part<'_>, field: &FieldRef) -> Truth {
-    let name = column(&field.name);
+    let name = field.column();
     let (item, key) = match left {
         Part::Known(Val::Text(text)) => {
             let found = |column: &str| {

@@ -9,50 +9,101 @@
 use super::eval::{Facts, Machine};
 use super::fragment::{Fragment, Meaning, Part, Term, Truth, bind, not_null_but};
 use super::place::Refusal;
-use super::tree::{Arithmetic, FieldRef, Kind, Node, Order};
+use super::tree::{Arithmetic, Exists, FieldRef, Kind, Node, Order, Reads, row_alias};
 use super::types::Type;
 use super::val::Val;
-use crate::sql::{SqlExpr, SqlPredicate, column};
+use crate::schema::Collection;
+use crate::sql::{SqlPredicate, quote};
 
 /// Why there is no SQL form.
 pub(super) type Result<T> = std::result::Result<T, Refusal>;
 
 /// Translates a rule for one identity and request.
 pub(super) fn predicate(root: &Node, facts: Facts<'_>) -> Result<SqlPredicate> {
-    Ok(match (Translation { facts }).decide(root)? {
-        Truth::Known(true) => SqlPredicate::Always,
-        Truth::Known(false) | Truth::Fault => SqlPredicate::Never,
-        Truth::Sql { sql, .. } => SqlPredicate::When(SqlExpr { text: sql.text, params: sql.params }),
-    })
+    let translation = Translation { facts, open: Reads::ALL };
+    Ok(translation.decide(root, Wanted::Holds)?.into_predicate())
+}
+
+/// The same for a rule of which parts may have no SQL form: it selects every document that the rule
+/// allows, and perhaps others.
+pub(super) fn loose_predicate(root: &Node, facts: Facts<'_>) -> SqlPredicate {
+    Translation { facts, open: Reads::ALL }.loosely(root).into_predicate()
+}
+
+/// A lookup's condition on the documents it looks at.
+pub(super) struct ExistsConditions {
+    /// It holds.
+    pub(super) holds: SqlPredicate,
+    /// It holds or fails to evaluate; `None` if it cannot fail.
+    pub(super) holds_or_fails: Option<SqlPredicate>,
+}
+
+/// Translates the condition of a lookup for one document that is known.
+pub(super) fn exists_conditions(exists: &Exists, facts: Facts<'_>) -> Result<ExistsConditions> {
+    let open = Reads::ALL.without(Reads::DOCUMENT);
+    let translation = Translation { facts, open };
+    let holds = translation.decide(&exists.body, Wanted::Holds)?.into_predicate();
+    let either = translation.decide(&exists.body, Wanted::HoldsOrFails)?.into_predicate();
+    let holds_or_fails = (either != holds).then_some(either);
+    Ok(ExistsConditions { holds, holds_or_fails })
+}
+
+/// Which of the three outcomes of a condition select a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Holds,
+    HoldsOrFails,
 }
 
 /// One translation.
 pub(super) struct Translation<'a> {
     facts: Facts<'a>,
+    /// What is not known before a row is read.
+    open: Reads,
 }
 
 impl<'a> Translation<'a> {
-    /// Whether the rule holds, two-valued. `IS TRUE` distributes over AND and OR, so it is put on
-    /// the terms that can fail only: the others stay in a form that an index serves.
-    fn decide(&self, node: &'a Node) -> Result<Truth> {
+    /// Whether the outcome of a rule is a wanted one, two-valued. `IS TRUE` and `IS NOT FALSE`
+    /// distribute over AND and OR, so they are put on the terms that can fail only: the others stay in
+    /// a form that an index serves.
+    fn decide(&self, node: &'a Node, wanted: Wanted) -> Result<Truth> {
         let truth = match &node.kind {
-            Kind::And(left, right) if node.reads_document => self.decide(left)?.and(self.decide(right)?),
-            Kind::Or(left, right) if node.reads_document => self.decide(left)?.or(self.decide(right)?),
+            Kind::And(left, right) if self.is_open(node) => {
+                self.decide(left, wanted)?.and(self.decide(right, wanted)?)
+            }
+            Kind::Or(left, right) if self.is_open(node) => {
+                self.decide(left, wanted)?.or(self.decide(right, wanted)?)
+            }
             _ => self.truth(node)?,
         };
         let truth = match truth {
-            Truth::Fault => Truth::Known(false),
+            Truth::Fault => Truth::Known(wanted == Wanted::HoldsOrFails),
             Truth::Sql { sql, total: false } => {
-                Truth::Sql { sql: Fragment::new().text("((").add(&sql).text(") IS TRUE)"), total: true }
+                let test = if wanted == Wanted::Holds { ") IS TRUE)" } else { ") IS NOT FALSE)" };
+                Truth::Sql { sql: Fragment::new().text("((").add(&sql).text(test), total: true }
             }
             other => other,
         };
         truth.bounded(node.offset)
     }
 
+    /// What of a rule can be decided in SQL; the rest counts as true.
+    fn loosely(&self, node: &'a Node) -> Truth {
+        match &node.kind {
+            Kind::And(left, right) if self.is_open(node) => self.loosely(left).and(self.loosely(right)),
+            Kind::Or(left, right) if self.is_open(node) => self.loosely(left).or(self.loosely(right)),
+            _ => self.decide(node, Wanted::Holds).unwrap_or(Truth::Known(true)),
+        }
+    }
+
+    /// Whether the value depends on what is not known yet.
+    pub(super) fn is_open(&self, node: &Node) -> bool {
+        node.reads.any_of(self.open)
+    }
+
     /// An expression used as a condition: anything but a bool is an error.
     pub(super) fn truth(&self, node: &'a Node) -> Result<Truth> {
-        if !node.reads_document {
+        if !self.is_open(node) {
             return Ok(match Machine::new(self.facts).truth(node) {
                 Ok(value) => Truth::Known(value),
                 Err(_) => Truth::Fault,
@@ -73,10 +124,22 @@ impl<'a> Translation<'a> {
             Kind::TextTest(test, text, part) => self.text_test(*test, text, part)?,
             Kind::IsSet(inner) => match &inner.kind {
                 Kind::Field(field) => is_null(field).not(),
+                Kind::Found { .. } => match self.part(inner)? {
+                    Part::Sql(term) => {
+                        Truth::Sql { sql: Fragment::new().add(&term.sql).text(" IS NOT NULL"), total: true }
+                    }
+                    Part::Known(val) => Truth::Known(!matches!(val, Val::Null)),
+                    Part::Fault => Truth::Fault,
+                },
                 _ => return Err(no_form(node)),
             },
+            Kind::Exists(exists) => self.exists(exists)?,
+            Kind::Found { field, .. } if field.ty == Type::Bool => match self.part(node)? {
+                Part::Sql(term) => Truth::Sql { sql: term.sql, total: false },
+                _ => Truth::Fault,
+            },
             Kind::Field(field) if field.ty == Type::Bool => {
-                Truth::Sql { sql: Fragment::new().text(column(&field.name)), total: false }
+                Truth::Sql { sql: Fragment::new().text(field.column()), total: false }
             }
             _ => return Err(no_form(node)),
         };
@@ -85,7 +148,7 @@ impl<'a> Translation<'a> {
 
     /// An expression used as a value.
     pub(super) fn part(&self, node: &'a Node) -> Result<Part<'a>> {
-        if !node.reads_document {
+        if !self.is_open(node) {
             return Ok(Machine::new(self.facts).value(node).map_or(Part::Fault, Part::Known));
         }
         let part = match &node.kind {
@@ -99,11 +162,12 @@ impl<'a> Translation<'a> {
                     return Err(no_form(node).hint("in a list rule use `in` or size() on this field"));
                 }
                 ty => Part::Sql(Term {
-                    sql: Fragment::new().text(column(&field.name)),
+                    sql: Fragment::new().text(field.column()),
                     meaning: Meaning::Null,
                     ty: ty.clone(),
                 }),
             },
+            Kind::Found { collection, id, field } => self.found(node, collection, id, field)?,
             Kind::Size(inner) => self.size(inner)?,
             Kind::Negate(inner) if inner.ty == Type::Int => {
                 let zero = Part::Known(Val::Int(0));
@@ -126,6 +190,7 @@ impl<'a> Translation<'a> {
             | Kind::Order(..)
             | Kind::In(..)
             | Kind::TextTest(..)
+            | Kind::Exists(_)
             | Kind::IsSet(_) => match self.truth(node)? {
                 Truth::Known(value) => Part::Known(Val::Bool(value)),
                 Truth::Fault => Part::Fault,
@@ -142,7 +207,9 @@ impl<'a> Translation<'a> {
 
     fn equal(&self, left: &'a Node, right: &'a Node) -> Result<Truth> {
         for (one, other) in [(left, right), (right, left)] {
-            if let (Kind::Field(field), Kind::Literal(Val::Null)) = (&one.kind, &other.kind) {
+            if let (Kind::Field(field), Kind::Literal(Val::Null)) = (&one.kind, &other.kind)
+                && self.is_open(one)
+            {
                 return Ok(is_null(field));
             }
         }
@@ -165,9 +232,66 @@ impl<'a> Translation<'a> {
         Ok(Truth::Sql { sql: Fragment::new().add(&a).text(sign).add(&b), total })
     }
 
+    /// A field of another document, as a subquery.
+    fn found(
+        &self,
+        node: &'a Node,
+        collection: &'a Collection,
+        id: &'a Node,
+        field: &'a FieldRef,
+    ) -> Result<Part<'a>> {
+        if matches!(field.ty, Type::Dynamic | Type::List(_)) {
+            return Err(no_form(node));
+        }
+        let id = match self.part(id)? {
+            Part::Fault => return Ok(Part::Fault),
+            Part::Known(Val::Null) => return Ok(Part::Known(Val::Null)),
+            Part::Known(Val::Text(id)) => Fragment::new().param(crate::value::Value::Text(id.into_owned())),
+            Part::Known(_) => return Ok(Part::Fault),
+            Part::Sql(term) if term.ty == Type::Text && term.meaning != Meaning::Error => term.sql,
+            Part::Sql(_) => return Err(no_form(node)),
+        };
+        // An alias of its own: the id may name a document of the same collection.
+        let (alias, key) = ("f", quote(&collection.primary().1.name));
+        let select =
+            format!("(SELECT {alias}.{} FROM {} AS {alias}", quote(&field.name), quote(&collection.name));
+        let sql = Fragment::new().text(select).text(format!(" WHERE {alias}.{key} = ")).add(&id).text(")");
+        Ok(Part::Sql(Term { sql, meaning: Meaning::Null, ty: field.ty.clone() }))
+    }
+
+    /// A lookup, as a subquery. One that would fail for a document is an error unless another holds.
+    fn exists(&self, exists: &'a Exists) -> Result<Truth> {
+        let from = format!("{} AS {}", quote(&exists.collection.name), row_alias(exists.depth));
+        let any = |truth: &Truth| match truth {
+            Truth::Known(false) | Truth::Fault => None,
+            Truth::Known(true) => Some(Fragment::new().text(format!("EXISTS (SELECT 1 FROM {from})"))),
+            Truth::Sql { sql, .. } => {
+                Some(Fragment::new().text(format!("EXISTS (SELECT 1 FROM {from} WHERE ")).add(sql).text(")"))
+            }
+        };
+        let holds = any(&self.decide(&exists.body, Wanted::Holds)?);
+        let either = any(&self.decide(&exists.body, Wanted::HoldsOrFails)?);
+        let none = || Fragment::new().text("0");
+        Ok(match (holds, either) {
+            (None, None) => Truth::Known(false),
+            (Some(holds), Some(either)) if holds.text == either.text => {
+                Truth::Sql { sql: holds, total: true }
+            }
+            (holds, either) => {
+                let sql = Fragment::new()
+                    .text("CASE WHEN ")
+                    .add(&holds.unwrap_or_else(none))
+                    .text(" THEN 1 WHEN ")
+                    .add(&either.unwrap_or_else(none))
+                    .text(" THEN NULL ELSE 0 END");
+                Truth::Sql { sql, total: false }
+            }
+        })
+    }
+
     fn size(&self, inner: &'a Node) -> Result<Part<'a>> {
         let Kind::Field(field) = &inner.kind else { return Err(no_form(inner)) };
-        let name = column(&field.name);
+        let name = field.column();
         let text = match &field.ty {
             // length() ends at a zero character; in memory the size of such a text is an error too.
             Type::Text => format!("CASE WHEN instr({name}, char(0)) = 0 THEN length({name}) END"),
@@ -192,7 +316,7 @@ fn has_sql(op: Arithmetic) -> bool {
 
 /// `field == null`. A `json` field may hold the JSON value null as well.
 fn is_null(field: &FieldRef) -> Truth {
-    let name = column(&field.name);
+    let name = field.column();
     let text = match field.ty {
         Type::Dynamic => format!("(coalesce(json_type({name}), 'null') = 'null')"),
         _ => format!("({name} IS NULL)"),

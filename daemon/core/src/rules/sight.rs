@@ -59,13 +59,12 @@ impl Sight {
         rules: impl Iterator<Item = (usize, &'r Arc<Rule>)>,
         identity: &Identity,
         request: &RequestFacts,
-        lookups: &dyn Lookups,
     ) -> Self {
         let mut sight = Self::from(Access::Client);
         let input = super::RuleInput { identity, request, doc: None, old: None };
         for (place, rule) in rules {
             let decided = !rule.depends_on_document() && !rule.has_lookups();
-            match decided.then(|| rule.check_with(&input, lookups)) {
+            match decided.then(|| rule.check(&input)) {
                 Some(Decision::Allow) => {}
                 Some(Decision::Deny) => sight.fixed.withheld.push(place),
                 Some(Decision::Error(fault)) => {

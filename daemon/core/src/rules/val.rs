@@ -46,6 +46,22 @@ impl<'a> Val<'a> {
         }
     }
 
+    /// The same without borrowing.
+    pub(super) fn into_owned(self) -> Val<'static> {
+        match self {
+            Self::Null => Val::Null,
+            Self::Bool(value) => Val::Bool(value),
+            Self::Int(value) => Val::Int(value),
+            Self::Float(value) => Val::Float(value),
+            Self::Text(text) => Val::Text(Cow::Owned(text.into_owned())),
+            Self::Bytes(bytes) => Val::Bytes(Cow::Owned(bytes.into_owned())),
+            Self::Timestamp(at) => Val::Timestamp(at),
+            Self::Duration(length) => Val::Duration(length),
+            Self::List(items) => Val::List(items.into_iter().map(Val::into_owned).collect()),
+            Self::Map(map) => Val::Map(map),
+        }
+    }
+
     /// Numbers that fit are integers, as a client that wrote `1` expects.
     pub(super) fn from_json(json: Json) -> Self {
         match json {

@@ -59,12 +59,36 @@ fn check_primary(reader: &mut Reader<'_>, fields: &[Field], at: &At<'_>) {
 
 fn read_rules(reader: &mut Reader<'_>, at: &At<'_>) -> CollectionRules {
     let Some(mut section) = reader.section(at) else { return CollectionRules::default() };
+    let mut filter = |key| section.take(key).and_then(|at| read_list_rule(reader, &at));
+    let (read, list) = (filter("read"), filter("list"));
     let mut rule = |key| section.take(key).and_then(|at| read_rule(reader, &at));
-    let (create, read) = (rule("create"), rule("read"));
-    let (get, list) = (rule("get").or_else(|| read.clone()), rule("list").or_else(|| read.clone()));
-    let rules = CollectionRules { create, get, list, update: rule("update"), delete: rule("delete") };
+    let rules = CollectionRules {
+        create: rule("create"),
+        get: rule("get").or_else(|| read.clone()),
+        list: list.or_else(|| read.clone()),
+        subscribe: rule("subscribe").or_else(|| read.clone()),
+        update: rule("update"),
+        delete: rule("delete"),
+    };
     section.finish(reader);
     rules
+}
+
+/// Reads a rule that may be a post filter: text, or `{ rule: text, post_filter: true }`.
+fn read_list_rule(reader: &mut Reader<'_>, at: &At<'_>) -> Option<RuleSource> {
+    if !matches!(at.node.value, super::yaml::Yaml::Map(_)) {
+        return read_rule(reader, at);
+    }
+    let mut section = reader.section(at)?;
+    let (rule, post_filter) = (section.take("rule"), section.take("post_filter"));
+    section.finish(reader);
+    let post_filter = post_filter.map_or(Some(false), |at| reader.bool(&at));
+    let Some(rule) = rule else {
+        let hint = "write { rule: \"…\", post_filter: true }";
+        reader.report(at.key, &at.path, "the rule has no text", hint);
+        return None;
+    };
+    Some(RuleSource { post_filter: post_filter?, ..read_rule(reader, &rule)? })
 }
 
 /// Reads a rule. Its text is compiled with the catalog, not here.
@@ -78,7 +102,12 @@ pub(super) fn read_rule(reader: &mut Reader<'_>, at: &At<'_>) -> Option<RuleSour
         reader.refuse(at, "the rule is empty", "remove it: without a rule only administrators are allowed");
         return None;
     }
-    Some(RuleSource { text: text.to_owned(), position: at.node.content, path: at.path.clone() })
+    Some(RuleSource {
+        text: text.to_owned(),
+        position: at.node.content,
+        path: at.path.clone(),
+        post_filter: false,
+    })
 }
 
 fn read_indexes(reader: &mut Reader<'_>, at: &At<'_>, fields: &[Field]) -> Vec<Index> {

@@ -62,7 +62,9 @@ fn definitions() -> Value {
             }),
             &[],
         )),
-        "collectionRules": optional(rules(&["create", "read", "get", "list", "update", "delete"])),
+        "collectionRules": optional(collection_rules()),
+        "listRule": list_rule(),
+        "fieldRules": optional(rules(&["read", "write"])),
         "functionRules": optional(rules(&["invoke"])),
         "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
         "function": function(),
@@ -140,6 +142,7 @@ fn field() -> Value {
             "minLength": length("Shortest text, in characters"),
             "maxLength": length("Longest text, in characters"),
             "validate": part("validate"),
+            "rules": about(part("fieldRules"), "Who may see and set it, beside the rules of the collection"),
             "default": about(json!({}), "What an absent value becomes: a value, auto (id, uuid) or now (timestamp, date)"),
         }),
         &["type"],
@@ -184,6 +187,25 @@ fn named(definition: &str) -> Value {
 fn rules(names: &[&str]) -> Value {
     let rule = |name: &&str| ((*name).to_owned(), json!({ "$ref": "#/$defs/rule" }));
     object(Value::Object(names.iter().map(rule).collect::<Map<_, _>>()), &[])
+}
+
+fn collection_rules() -> Value {
+    let mut all = rules(&["create", "get", "subscribe", "update", "delete"]);
+    all["properties"]["read"] = json!({ "$ref": "#/$defs/listRule" });
+    all["properties"]["list"] = json!({ "$ref": "#/$defs/listRule" });
+    all
+}
+
+/// A rule that lists use.
+fn list_rule() -> Value {
+    let filter = object(
+        json!({
+            "rule": { "$ref": "#/$defs/rule" },
+            "post_filter": about(json!({ "type": "boolean" }), "Check documents one by one where the rule has no SQL form"),
+        }),
+        &["rule"],
+    );
+    json!({ "anyOf": [{ "$ref": "#/$defs/rule" }, filter] })
 }
 
 fn words(words: &[&str]) -> Value {
@@ -235,6 +257,8 @@ mod tests {
         check("/$defs/collection", "version: 1\ncollections: { c: { zzz: 1 } }\n");
         check("/$defs/index", "version: 1\ncollections: { c: { indexes: [{ zzz: 1 }] } }\n");
         check("/$defs/collectionRules", "version: 1\ncollections: { c: { rules: { zzz: x } } }\n");
+        check("/$defs/listRule/anyOf/1", "version: 1\ncollections: { c: { rules: { read: { zzz: x } } } }\n");
+        check("/$defs/fieldRules", &field("type: int, rules: { zzz: x }"));
         check("/$defs/field", &field("type: int, zzz: 1"));
         check("/$defs/select", &field("type: select, select: { zzz: 1 }"));
         check("/$defs/richtext", &field("type: richtext, richtext: { zzz: 1 }"));

@@ -236,6 +236,8 @@ pub struct CollectionRules {
     pub get: Option<RuleSource>,
     /// Who may see a document in a list: `list`, else `read`. Has an SQL form.
     pub list: Option<RuleSource>,
+    /// Who may be told of changes: `subscribe`, else `read`, with `doc`.
+    pub subscribe: Option<RuleSource>,
     /// Who may update, with `old` and `doc`.
     pub update: Option<RuleSource>,
     /// Who may delete, with `old` (and `doc`, the same).
@@ -260,6 +262,8 @@ pub struct RuleSource {
     pub position: Position,
     /// `collections.posts.rules.create` and the like.
     pub path: String,
+    /// A list may read documents and check them one by one where the rule has no SQL form.
+    pub post_filter: bool,
 }
 
 /// Language of a function.

@@ -1,8 +1,10 @@
 //! A collection with a field of every kind and awkward names, and random documents for it.
 
+use std::sync::Arc;
+
 use alyx_core::document::Document;
 use alyx_core::schema::{
-    Collection, CollectionRules, Field, FieldKind, FieldRules, OnDelete, Position, PrimaryKind,
+    Collection, CollectionRules, Field, FieldKind, FieldRules, OnDelete, Position, PrimaryKind, Schema,
     SelectOptions, Validation,
 };
 use alyx_core::sql::quote;
@@ -70,6 +72,24 @@ fn field(name: &str, kind: FieldKind) -> Field {
     }
 }
 
+/// The same collection with its fields in another order, some of them never null, and some more.
+pub fn schema(generator: &mut Generator) -> Schema {
+    let mut collection = collection();
+    for further in 0..generator.below(4) {
+        let kind = generator.pick(&[FieldKind::Int, FieldKind::Bool, FieldKind::Date].each_ref()).clone();
+        collection.fields.push(field(&format!("select-{further}"), kind));
+    }
+    for at in (1..collection.fields.len()).rev() {
+        let other = generator.below(at + 1);
+        collection.fields.swap(at, other);
+    }
+    for field in &mut collection.fields {
+        field.nullable &= !generator.one_in(4);
+    }
+    let collections = [(collection.name.clone(), Arc::new(collection))].into_iter().collect();
+    Schema { collections, functions: indexmap::IndexMap::default() }
+}
+
 pub fn create_table(connection: &Connection, collection: &Collection) {
     let columns: String = collection
         .fields
@@ -84,6 +104,7 @@ pub fn create_table(connection: &Connection, collection: &Collection) {
             format!(", {} {ty}", quote(&field.name))
         })
         .collect();
+    connection.execute("DROP TABLE IF EXISTS documents", []).unwrap();
     let text = format!("CREATE TABLE documents ({} INTEGER PRIMARY KEY{columns}) STRICT", quote("_row"));
     connection.execute(&text, []).unwrap();
 }
@@ -98,8 +119,8 @@ pub fn insert(connection: &Connection, row: usize, document: &Document) {
 }
 
 /// Values come from the same small pools as the literals of rules, so that comparisons hit.
-pub fn document(generator: &mut Generator) -> Document {
-    let values = collection()
+pub fn document(collection: &Collection, generator: &mut Generator) -> Document {
+    let values = collection
         .fields
         .iter()
         .map(|field| {

@@ -18,11 +18,13 @@ pub const TIMES: [&str; 5] = [
 
 pub struct Generator {
     state: u64,
+    /// Lookups around the current place.
+    lookups: usize,
 }
 
 impl Generator {
     pub fn new(seed: u64) -> Self {
-        Self { state: seed | 1 }
+        Self { state: seed | 1, lookups: 0 }
     }
 
     /// xorshift64*.
@@ -69,7 +71,7 @@ impl Generator {
             return self.pick(&["true", "false", "doc.flag", "doc.done", "auth.verified"]).to_owned();
         }
         let depth = depth - 1;
-        match self.below(17) {
+        match self.below(19) {
             0..3 => format!("({} && {})", self.bool(depth), self.bool(depth)),
             3..6 => format!("({} || {})", self.bool(depth), self.bool(depth)),
             6 => format!("!({})", self.bool(depth)),
@@ -79,11 +81,48 @@ impl Generator {
             12 => self.text_test(),
             13 | 14 => self.membership(depth),
             15 => self.null_test(),
+            16 => self.exists(depth),
+            17 => format!("has({})", self.found("title")),
             _ => {
                 let field = self.pick(&["title", "tags", "views", "meta", "data", "flag", "seen"]);
                 format!("has(doc.{field})")
             }
         }
+    }
+
+    /// Whether there is another document with a property, in which some of what was about `doc` is about
+    /// that document instead.
+    fn exists(&mut self, depth: usize) -> String {
+        if self.lookups == 2 {
+            return self.bool(depth);
+        }
+        let row = ["row", "inner"][self.lookups];
+        self.lookups += 1;
+        let body = self.bool(depth);
+        self.lookups -= 1;
+        let mut parts = body.split("doc");
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            // The name of the collection begins with the same letters.
+            let keep = part.starts_with("uments") || self.one_in(2);
+            text.push_str(if keep { "doc" } else { row });
+            text.push_str(part);
+        }
+        format!("collection(\"documents\").exists({row}, {text})")
+    }
+
+    /// A field of another document.
+    fn found(&mut self, field: &str) -> String {
+        let id = self.pick(&[
+            "doc.author",
+            "doc.id",
+            "auth.id",
+            "doc[\"order\"]",
+            "\"a\"",
+            "null",
+            "request.query.page",
+        ]);
+        format!("collection(\"documents\").get({id}).{field}")
     }
 
     fn null_test(&mut self) -> String {
@@ -139,7 +178,8 @@ impl Generator {
     }
 
     fn text(&mut self) -> String {
-        match self.below(12) {
+        match self.below(13) {
+            12 => self.found("title"),
             0..3 => text_literal(self.pick(&TEXTS)),
             3..8 => {
                 self.pick(&["doc.title", "doc[\"order\"]", "doc.author", "doc.status", "doc.`id`"]).to_owned()
@@ -156,7 +196,8 @@ impl Generator {
             let sign = self.pick(&["+", "-", "*"]);
             return format!("({} {sign} {})", self.int(depth - 1), self.int(depth - 1));
         }
-        match self.below(11) {
+        match self.below(12) {
+            11 => self.found("views"),
             0..3 => int_literal(self.pick(&INTS)),
             3..7 => self.pick(&["doc.views", "doc.rank"]).to_owned(),
             7 => self.pick(&["size(doc.title)", "doc.tags.size()", "size(doc.data)"]).to_owned(),
@@ -175,7 +216,8 @@ impl Generator {
     }
 
     fn time(&mut self) -> String {
-        match self.below(6) {
+        match self.below(7) {
+            6 => self.found("seen"),
             0 => format!("timestamp(\"{}\")", self.pick(&TIMES)),
             1 | 2 => "doc.`created-at`".to_owned(),
             3 => "doc.seen".to_owned(),

@@ -49,6 +49,7 @@ pub fn source(text: &str) -> RuleSource {
         text: text.to_owned(),
         position: Position { line: 10, column: 20 },
         path: "collections.posts.rules.x".to_owned(),
+        post_filter: false,
     }
 }
 

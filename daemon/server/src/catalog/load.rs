@@ -49,13 +49,26 @@ fn load_files(file: &Path, project: &Path) -> Result<Loaded, Vec<Diagnostic>> {
         }
     }
     for (path, config) in own {
-        if let Some(schema) = &mut schema {
+        // Here, because the catalog would name the schema's file.
+        if let Some(diagnostic) = wrong_rule(schema.as_ref(), &config) {
+            problems.push(Diagnostic { file: path, ..diagnostic });
+        } else if let Some(schema) = &mut schema {
             add(schema, path, config, &name, &mut problems);
         }
     }
     let Some(schema) = schema.filter(|_| problems.is_empty()) else { return Err(problems) };
     let catalog = Catalog::build(&name, schema)?;
     Ok(Loaded { text, catalog })
+}
+
+/// What is wrong with a function's rule. Lookups cannot be judged while the schema has problems.
+fn wrong_rule(schema: Option<&Schema>, config: &FunctionConfig) -> Option<Diagnostic> {
+    let rule = config.rules.invoke.as_ref()?;
+    match schema {
+        Some(schema) => Rule::compile_in(schema, rule, Scope::Invoke).err(),
+        None if rule.text.contains("collection(") => None,
+        None => Rule::compile(rule, Scope::Invoke).err(),
+    }
 }
 
 fn read_function(
@@ -72,13 +85,6 @@ fn read_function(
         }
     };
     let config = take(parse_function(&file, name, &text), problems)?;
-    // Here, because the catalog would name the schema's file.
-    if let Some(rule) = &config.rules.invoke
-        && let Err(diagnostic) = Rule::compile(rule, Scope::Invoke)
-    {
-        problems.push(Diagnostic { file, ..diagnostic });
-        return None;
-    }
     Some((file, config))
 }
 

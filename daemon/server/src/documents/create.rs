@@ -30,7 +30,7 @@ impl Documents {
             return Err(denied(who));
         }
         let document = parse_new(&entry.collection, body, access_of(who))?;
-        let judge = Judge::new(entry, who, facts);
+        let judge = Judge::new(&self.store, entry, who, facts).with_body(body);
         if !judge.allows(entry.create.as_ref(), Some(&document), None).await? {
             return Err(denied(who));
         }

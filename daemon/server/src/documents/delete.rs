@@ -21,7 +21,7 @@ impl Documents {
     ) -> Result<(), ApiError> {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
-        let judge = Judge::new(entry, who, facts);
+        let judge = Judge::new(&self.store, entry, who, facts);
         for _ in 0..UPDATE_ATTEMPTS {
             let old = self.load(entry, id).await?;
             if !judge.allows(entry.delete.as_ref(), Some(&old), Some(&old)).await? {

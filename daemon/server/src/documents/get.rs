@@ -17,7 +17,7 @@ impl Documents {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
         let document = self.load(entry, id).await?;
-        let judge = Judge::new(entry, who, facts);
+        let judge = Judge::new(&self.store, entry, who, facts);
         if !judge.allows(entry.get.as_ref(), Some(&document), None).await? {
             return Err(not_found());
         }

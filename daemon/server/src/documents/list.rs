@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::query::{encode_cursor, parse_list};
+use alyx_core::rules::RowFilter;
 use alyx_core::sql::SqlPredicate;
 use alyx_store::ListPage;
 
@@ -22,11 +23,11 @@ impl Documents {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
         let rule = match (&entry.list, who.is_admin()) {
-            (_, true) => SqlPredicate::Always,
-            (Some(rule), false) => rule.predicate(who, facts),
+            (_, true) => SqlPredicate::Always.into(),
+            (Some(rule), false) => RowFilter::new(rule, who, facts),
             (None, false) => return Err(denied(who)),
         };
-        let sight = Judge::new(entry, who, facts).sight().await?;
+        let sight = Judge::new(&self.store, entry, who, facts).sight().await?;
         let query = parse_list(&entry.collection, params, &sight)?;
         let page = self.store.list(Arc::clone(&entry.collection), rule, query.clone(), sight).await?;
         let next = page.last.as_ref().map(|last| encode_cursor(&query, last));

@@ -37,6 +37,36 @@ collections:
       create: "true"
       read: "true"
       update: "auth.id != null"
+  members:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      room: { type: relation, relation: { collection: rooms, onDelete: cascade } }
+      person: { type: string }
+      until: { type: int, nullable: true }
+  rooms:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      owner: { type: string }
+    rules:
+      create: "doc.owner == auth.id && request.body.owner == auth.id"
+      read: "doc.owner == auth.id || collection('members').exists(m, m.room == doc.id && m.person == auth.id)"
+  messages:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      room: { type: relation, relation: { collection: rooms, onDelete: cascade } }
+      text: { type: string, rules: { read: "collection('rooms').get(doc.room).owner == auth.id" } }
+    rules:
+      create: "auth.id != null && collection('members').exists(m, m.room == doc.room && m.person == auth.id)"
+      read: "collection('members').exists(m, m.room == doc.room && m.person == auth.id && m.until > 0)"
+      delete: "!collection('members').exists(m, m.room == old.room && m.until > 0)"
+  scanned:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      owner: { type: string }
+      n: { type: int }
+    rules:
+      create: "true"
+      read: { rule: "doc.owner == auth.id && doc.owner.matches('^a') && doc.n % 3 == 0", post_filter: true }
   locked:
     fields:
       id: { type: id, primary: true, default: auto }
@@ -217,6 +247,93 @@ async fn owners_and_nobody_else() {
     assert_eq!(bench.update(&ada, id, json!({ "text": "new" })).await.unwrap()["text"], "new");
     bench.delete(&ada, id).await.unwrap();
     refused(bench.get(&ada, id).await, 404, "document_not_found");
+}
+
+#[tokio::test]
+async fn m01_membership_in_another_collection_decides_in_memory_and_in_lists() {
+    let (bench, ada, bob, eve) = (bench().await, user("ada"), user("bob"), user("eve"));
+    let admin = Identity::Admin(AdminIdentity::Peer { uid: 0 });
+    let room = bench.create(&ada, "rooms", json!({ "owner": "ada" })).await.unwrap();
+    let room = room["id"].as_str().unwrap();
+    let member = async |person: &str, until: Value| {
+        let body = json!({ "room": room, "person": person, "until": until });
+        bench.create(&admin, "members", body).await.unwrap();
+    };
+    member("ada", json!(1)).await;
+    let write =
+        async |who: &Identity| bench.create(who, "messages", json!({ "room": room, "text": "hi" })).await;
+    refused(write(&bob).await, 403, "forbidden");
+    refused(write(&Identity::Anonymous).await, 401, "unauthenticated");
+    let message = write(&ada).await.unwrap();
+    let id = message["id"].as_str().unwrap().to_owned();
+    assert_eq!(message["text"], "hi");
+    let sees = async |who: &Identity| {
+        let found = bench.documents.get(who, &RequestFacts::default(), "messages", &id).await;
+        let rooms = bench.list(who, "rooms").await.unwrap()["total"].as_u64();
+        let listed = bench.list(who, "messages").await.unwrap();
+        assert_eq!(listed["total"], u64::from(found.is_ok()), "{}", who.label());
+        let alone = found.map(|text| serde_json::from_slice::<Value>(&text).unwrap()).unwrap_or_default();
+        if !alone.is_null() {
+            assert_eq!(listed["docs"], json!([alone]));
+        }
+        (alone, rooms)
+    };
+    assert_eq!(sees(&ada).await, (message.clone(), Some(1)));
+    assert_eq!(sees(&bob).await, (Value::Null, Some(0)));
+    member("bob", json!(2)).await;
+    // The text is the room owner's alone.
+    assert_eq!(sees(&bob).await, (json!({ "id": id, "room": room }), Some(1)));
+    // A membership of which the condition fails does not count, and its opposite fails as well.
+    member("eve", Value::Null).await;
+    assert_eq!(sees(&eve).await, (Value::Null, Some(1)));
+    let delete = async || bench.documents.delete(&ada, &RequestFacts::default(), "messages", &id).await;
+    refused(delete().await, 404, "document_not_found");
+}
+
+#[tokio::test]
+async fn m04_the_opposite_of_a_lookup_that_fails_denies() {
+    let (bench, ada) = (bench().await, user("ada"));
+    let admin = Identity::Admin(AdminIdentity::Peer { uid: 0 });
+    let room = bench.create(&ada, "rooms", json!({ "owner": "ada" })).await.unwrap();
+    let make = async |collection: &str, body: Value| bench.create(&admin, collection, body).await.unwrap();
+    let message = make("messages", json!({ "room": room["id"], "text": "x" })).await;
+    make("members", json!({ "room": room["id"], "person": "x", "until": null })).await;
+    let id = message["id"].as_str().unwrap();
+    let outcome = bench.documents.delete(&ada, &RequestFacts::default(), "messages", id).await;
+    refused(outcome, 404, "document_not_found");
+}
+
+#[tokio::test]
+async fn a_post_filter_pages_counts_and_skips_like_any_rule() {
+    let (bench, ada, bob) = (bench().await, user("ada"), user("bob"));
+    for n in 0..20 {
+        for owner in ["ada", "bob"] {
+            bench.create(&ada, "scanned", json!({ "owner": owner, "n": n })).await.unwrap();
+        }
+    }
+    assert_eq!(bench.list(&bob, "scanned").await.unwrap()["total"], 0, "bob does not begin with a");
+    let expected: Vec<i64> = (0..20).filter(|n| n % 3 == 0).collect();
+    let mut found = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut params: Vec<(String, String)> = [("limit", "2"), ("sort", "n"), ("count", "true")]
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .into();
+        params.extend(cursor.take().map(|cursor| ("cursor".to_owned(), cursor)));
+        let page = bench.documents.list(&ada, &RequestFacts::default(), "scanned", &params).await.unwrap();
+        let page: Value = serde_json::from_slice(&page).unwrap();
+        assert_eq!(page["total"], expected.len());
+        found.extend(page["docs"].as_array().unwrap().iter().map(|doc| doc["n"].as_i64().unwrap()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(found, expected);
+    let skipped = [("offset".to_owned(), "3".to_owned()), ("sort".to_owned(), "-n".to_owned())];
+    let page = bench.documents.list(&ada, &RequestFacts::default(), "scanned", &skipped).await.unwrap();
+    let page: Value = serde_json::from_slice(&page).unwrap();
+    assert_eq!(page["docs"][0]["n"], 9);
 }
 
 #[tokio::test]

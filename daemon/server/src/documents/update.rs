@@ -22,7 +22,7 @@ impl Documents {
     ) -> Result<Vec<u8>, ApiError> {
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, collection)?;
-        let judge = Judge::new(entry, who, facts);
+        let judge = Judge::new(&self.store, entry, who, facts).with_body(body);
         for _ in 0..UPDATE_ATTEMPTS {
             let old = self.load(entry, id).await?;
             if entry.update.is_none() && !who.is_admin() {

@@ -30,6 +30,7 @@ codes! {
     InvalidJson 400 "invalid_json",
     InvalidParameter 400 "invalid_parameter",
     InvalidCursor 400 "invalid_cursor",
+    ScanTooLarge 400 "scan_too_large",
     Unauthenticated 401 "unauthenticated",
     InvalidToken 401 "invalid_token",
     InvalidCredentials 401 "invalid_credentials",

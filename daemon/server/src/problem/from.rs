@@ -66,6 +66,12 @@ impl From<Error> for ApiError {
                 let detail = format!("More than {limit} documents refer to it; delete some of them first.");
                 Self::new(Code::DocumentReferenced, detail)
             }
+            Error::ScanTooLarge { limit } => {
+                let detail = format!(
+                    "The rule of this list looks at each document, and more than {limit} would be needed; narrow the filter."
+                );
+                Self::new(Code::ScanTooLarge, detail)
+            }
             Error::Stale => Self::new(Code::Conflict, "The document is being changed by others; try again."),
             Error::ChangesGone => Self::new(
                 Code::ResyncRequired,

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use alyx_core::document::write_json;
 use alyx_core::query::ListQuery;
-use alyx_core::rules::{NoLookups, Sight};
+use alyx_core::rules::{Decision, RowFilter, Sight};
 use alyx_core::schema::Collection;
 use alyx_core::sql::{SqlExpr, SqlPredicate};
 use alyx_core::value::{Value, ValueRef};
@@ -12,7 +12,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::sql;
 use crate::Error;
-use crate::limits::LIST_BYTES_MAX;
+use crate::limits::{LIST_BYTES_MAX, POST_FILTER_MAX};
+use crate::lookups::ConnectionLookups;
 use crate::readers::snapshot;
 use crate::values::{Bound, bound, column};
 
@@ -29,14 +30,25 @@ pub struct ListPage {
     pub total: Option<u64>,
 }
 
+/// One list, ready to be asked.
+struct Listing<'a> {
+    connection: &'a Connection,
+    collection: &'a Collection,
+    rule: &'a RowFilter,
+    query: &'a ListQuery,
+    sight: &'a Sight,
+    lookups: ConnectionLookups<'a>,
+    selected: Selected,
+}
+
 pub(super) fn list(
     connection: &Connection,
     collection: &Collection,
-    rule: &SqlPredicate,
+    rule: &RowFilter,
     query: &ListQuery,
     sight: &Sight,
 ) -> Result<ListPage, Error> {
-    let rule = match rule {
+    let condition = match &rule.sql {
         SqlPredicate::Never => {
             return Ok(ListPage {
                 docs_json: b"[]".to_vec(),
@@ -45,66 +57,124 @@ pub(super) fn list(
             });
         }
         SqlPredicate::Always => None,
-        SqlPredicate::When(rule) => Some(rule),
+        SqlPredicate::When(condition) => Some(condition),
     };
-    let asked: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
-    if !query.count {
-        return page(connection, collection, &asked, query, sight);
-    }
-    snapshot(connection, |connection| {
-        let mut page = page(connection, collection, &asked, query, sight)?;
-        page.total = Some(total(connection, collection, &asked)?);
+    let asked: Vec<&SqlExpr> = condition.into_iter().chain(&query.filter).collect();
+    let selected = Selected::new(collection, query, rule, sight);
+    let lookups = ConnectionLookups::new(connection);
+    let several = query.count || rule.check.is_some() || sight.has_lookups();
+    let listing = Listing { connection, collection, rule, query, sight, lookups, selected };
+    let ask = || {
+        let mut page = listing.page(&asked)?;
+        if query.count {
+            page.total = Some(listing.total(&asked)?);
+        }
+        listing.lookups.finish()?;
         Ok(page)
-    })
+    };
+    // All statements must see the same documents.
+    if several { snapshot(connection, |_| ask()) } else { ask() }
 }
 
-fn total(connection: &Connection, collection: &Collection, conditions: &[&SqlExpr]) -> Result<u64, Error> {
-    let params = conditions.iter().flat_map(|condition| bound(&condition.params));
-    let count: i64 = connection
-        .prepare_cached(&sql::count(collection, conditions))?
-        .query_row(params_from_iter(params), |row| row.get(0))?;
-    Ok(count.unsigned_abs())
-}
-
-fn page(
-    connection: &Connection,
-    collection: &Collection,
-    asked: &[&SqlExpr],
-    query: &ListQuery,
-    sight: &Sight,
-) -> Result<ListPage, Error> {
-    let after = query.after_expr();
-    let conditions: Vec<&SqlExpr> = asked.iter().copied().chain(&after).collect();
-    let selected = Selected::new(collection, query, sight);
-    let mut statement =
-        connection.prepare_cached(&sql::list(collection, &selected.fields, &conditions, &query.sort))?;
-    // One more than wanted tells whether there are more.
-    let bounds = [
-        Value::Integer(i64::from(query.limit) + 1),
-        Value::Integer(i64::try_from(query.offset).unwrap_or(i64::MAX)),
-    ];
-    let params = conditions.iter().flat_map(|condition| bound(&condition.params));
-    let mut rows = statement.query(params_from_iter(params.chain(bounds.iter().map(Bound))))?;
-
-    let mut page = ListPage { docs_json: vec![b'['], ..ListPage::default() };
-    let limit = query.limit as usize;
-    let mut last = None;
-    while let Some(row) = rows.next()? {
-        if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
-            page.last = last;
-            break;
+impl Listing<'_> {
+    fn total(&self, conditions: &[&SqlExpr]) -> Result<u64, Error> {
+        let bounds = [Value::Integer(-1), Value::Integer(0)];
+        let params = conditions.iter().flat_map(|condition| bound(&condition.params));
+        if self.rule.check.is_none() {
+            let count: i64 = self
+                .connection
+                .prepare_cached(&sql::count(self.collection, conditions))?
+                .query_row(params_from_iter(params), |row| row.get(0))?;
+            return Ok(count.unsigned_abs());
         }
-        if page.count > 0 {
-            page.docs_json.push(b',');
+        let text = sql::list(self.collection, &self.selected.fields, conditions, &self.query.sort);
+        let mut statement = self.connection.prepare_cached(&text)?;
+        let mut rows = statement.query(params_from_iter(params.chain(bounds.iter().map(Bound))))?;
+        let (mut count, mut examined) = (0, 0);
+        while let Some(row) = rows.next()? {
+            count += u64::from(self.passes(row, &mut examined)?);
         }
-        selected.write(&mut page.docs_json, collection, row, sight, query.fields.as_deref())?;
-        page.count += 1;
-        if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
-            last = Some(selected.sort_keys(row, query)?);
-        }
+        Ok(count)
     }
-    page.docs_json.push(b']');
-    Ok(page)
+
+    fn page(&self, asked: &[&SqlExpr]) -> Result<ListPage, Error> {
+        let (query, post_filter) = (self.query, self.rule.check.is_some());
+        let after = query.after_expr();
+        let conditions: Vec<&SqlExpr> = asked.iter().copied().chain(&after).collect();
+        let text = sql::list(self.collection, &self.selected.fields, &conditions, &query.sort);
+        let mut statement = self.connection.prepare_cached(&text)?;
+        // One more than wanted tells whether there are more. A post filter counts for itself.
+        let bounds = match post_filter {
+            true => [Value::Integer(-1), Value::Integer(0)],
+            false => [
+                Value::Integer(i64::from(query.limit) + 1),
+                Value::Integer(i64::try_from(query.offset).unwrap_or(i64::MAX)),
+            ],
+        };
+        let params = conditions.iter().flat_map(|condition| bound(&condition.params));
+        let mut rows = statement.query(params_from_iter(params.chain(bounds.iter().map(Bound))))?;
+
+        let mut page = ListPage { docs_json: vec![b'['], ..ListPage::default() };
+        let mut skip = if post_filter { query.offset } else { 0 };
+        let limit = query.limit as usize;
+        let (mut last, mut examined) = (None, 0);
+        while let Some(row) = rows.next()? {
+            if !self.passes(row, &mut examined)? {
+                continue;
+            }
+            if skip > 0 {
+                skip -= 1;
+                continue;
+            }
+            if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
+                page.last = last;
+                break;
+            }
+            if page.count > 0 {
+                page.docs_json.push(b',');
+            }
+            self.write(&mut page.docs_json, row)?;
+            page.count += 1;
+            if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
+                last = Some(self.selected.sort_keys(row, query)?);
+            }
+        }
+        page.docs_json.push(b']');
+        Ok(page)
+    }
+
+    /// What SQL could not decide. The number of rows that are looked at for one answer is bounded.
+    fn passes(&self, row: &Row<'_>, examined: &mut usize) -> Result<bool, Error> {
+        if self.rule.check.is_none() {
+            return Ok(true);
+        }
+        *examined += 1;
+        if *examined > POST_FILTER_MAX {
+            return Err(Error::ScanTooLarge { limit: POST_FILTER_MAX });
+        }
+        let decision =
+            self.selected.with(row, |value| self.rule.allows(self.collection, value, &self.lookups))?;
+        Ok(match decision {
+            Decision::Allow => true,
+            Decision::Deny => false,
+            Decision::Error(reason) => {
+                self.log(&reason);
+                false
+            }
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>, row: &Row<'_>) -> Result<(), Error> {
+        self.selected.with(row, |value| {
+            let visible = self.sight.visible(self.collection, value, &self.lookups);
+            visible.faults.iter().for_each(|fault| self.log(fault));
+            write_json(out, self.collection, value, &visible, self.query.fields.as_deref());
+        })
+    }
+
+    fn log(&self, reason: &str) {
+        tracing::warn!(collection = %self.collection.name, reason, "a rule failed and denied: {reason}");
+    }
 }
 
 /// The columns a list reads and where each field is among them.
@@ -115,10 +185,15 @@ struct Selected {
 }
 
 impl Selected {
-    fn new(collection: &Collection, query: &ListQuery, sight: &Sight) -> Self {
+    fn new(collection: &Collection, query: &ListQuery, rule: &RowFilter, sight: &Sight) -> Self {
         let mut fields = query.fields.clone().unwrap_or_else(|| (0..collection.fields.len()).collect());
-        let further =
-            query.sort.iter().map(|key| key.field).chain([collection.primary().0]).chain(sight.needs());
+        let further = query
+            .sort
+            .iter()
+            .map(|key| key.field)
+            .chain([collection.primary().0])
+            .chain(sight.needs())
+            .chain(rule.needs().iter().copied());
         for field in further {
             if !fields.contains(&field) {
                 fields.push(field);
@@ -135,14 +210,13 @@ impl Selected {
         self.column[field].map_or(Ok(ValueRef::Null), |index| column(row, index))
     }
 
-    fn write(
+    /// Runs `read` with the values of a row by place of the field. The first value that cannot be read
+    /// is the error.
+    fn with<'a, T>(
         &self,
-        out: &mut Vec<u8>,
-        collection: &Collection,
-        row: &Row<'_>,
-        sight: &Sight,
-        fields: Option<&[usize]>,
-    ) -> Result<(), Error> {
+        row: &'a Row<'_>,
+        read: impl FnOnce(&dyn Fn(usize) -> ValueRef<'a>) -> T,
+    ) -> Result<T, Error> {
         let failure = RefCell::new(None);
         let value = |field| {
             self.value(row, field).unwrap_or_else(|error| {
@@ -150,12 +224,8 @@ impl Selected {
                 ValueRef::Null
             })
         };
-        let visible = sight.visible(collection, value, &NoLookups);
-        for fault in &visible.faults {
-            tracing::warn!(collection = %collection.name, fault, "a field's rule failed and withheld it: {fault}");
-        }
-        write_json(out, collection, value, &visible, fields);
-        failure.into_inner().map_or(Ok(()), Err)
+        let outcome = read(&value);
+        failure.into_inner().map_or(Ok(outcome), Err)
     }
 
     fn sort_keys(&self, row: &Row<'_>, query: &ListQuery) -> Result<Vec<Value>, Error> {

@@ -1,0 +1,52 @@
+//! Whether somebody may invoke a function.
+
+use std::sync::Arc;
+
+use alyx_core::catalog::FunctionEntry;
+use alyx_core::identity::Identity;
+use alyx_core::rules::{Decision, RuleInput};
+use alyx_store::Store;
+
+use super::Invocation;
+use crate::problem::{ApiError, Code};
+
+/// Refuses a call that the function's rule does not allow. A rule that fails denies and is logged.
+pub(super) async fn check(store: &Store, entry: &FunctionEntry, call: &Invocation) -> Result<(), ApiError> {
+    if call.identity.is_admin() {
+        return Ok(());
+    }
+    match decide(store, entry, call).await? {
+        Some(Decision::Allow) => return Ok(()),
+        Some(Decision::Error(reason)) => {
+            let function = &entry.config.name;
+            tracing::warn!(function, reason, "the invoke rule of {function} failed and denied: {reason}");
+        }
+        Some(Decision::Deny) | None => {}
+    }
+    Err(match call.identity.effective() {
+        Identity::Anonymous => ApiError::new(Code::Unauthenticated, "Sign in to call this function."),
+        _ => ApiError::new(Code::FunctionDenied, "The rules of this function do not allow this."),
+    })
+}
+
+async fn decide(
+    store: &Store,
+    entry: &FunctionEntry,
+    call: &Invocation,
+) -> Result<Option<Decision>, ApiError> {
+    let Some(rule) = &entry.invoke else { return Ok(None) };
+    let mut facts = call.facts.clone();
+    if rule.reads_body() {
+        facts.body = serde_json::from_str(call.input.get()).ok().map(Arc::new);
+    }
+    if !rule.has_lookups() {
+        let input = RuleInput { identity: &call.identity, request: &facts, doc: None, old: None };
+        return Ok(Some(rule.check(&input)));
+    }
+    let (rule, identity) = (Arc::clone(rule), call.identity.clone());
+    let decided = store.with_lookups(move |lookups| {
+        let input = RuleInput { identity: &identity, request: &facts, doc: None, old: None };
+        rule.check_with(&input, lookups)
+    });
+    Ok(Some(decided.await?))
+}
