@@ -37,16 +37,23 @@ if [[ ${1:-} == tests ]]; then
     at_least npm 0 || missing+=(npm)
     at_least c++ 0 || missing+=(cxx)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(venv)
+    # Faults and power cuts of tests/crash; mounting and tracing need root as well.
+    at_least strace 0 || missing+=(strace)
+    at_least qemu-storage-daemon 0 || missing+=(disks)
+    { at_least mkfs.ext4 0 && at_least debugfs 0; } || missing+=(ext4)
+    at_least findmnt 0 || missing+=(mount)
 fi
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
 declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
-        [npm]=npm [venv]=python3-venv [cxx]=g++)
+        [npm]=npm [venv]=python3-venv
+        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [cxx]=g++)
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
-    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++)
+    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3
+        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [cxx]=gcc-c++)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use alyx_store::SecureDelete;
 pub use load::{Overrides, Source, load};
 pub use value::Network;
 
@@ -52,6 +53,7 @@ pub struct Database {
     pub synchronous: Synchronous,
     pub readers: usize,
     pub statement_timeout: Duration,
+    pub secure_delete: SecureDelete,
 }
 
 /// When a write is acknowledged.
@@ -197,6 +199,7 @@ impl Config {
                 synchronous: Synchronous::Full,
                 readers: 4,
                 statement_timeout: Duration::from_secs(10),
+                secure_delete: SecureDelete::Off,
             },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             auth: Auth {

@@ -214,6 +214,7 @@ fn store_options(config: &Config) -> Options {
         Synchronous::Normal => alyx_store::Synchronous::Normal,
     };
     options.readers = database.readers;
+    options.secure_delete = database.secure_delete;
     options.read_timeout = database.statement_timeout;
     options
 }

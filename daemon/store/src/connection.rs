@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::limits::{
     AUTOCHECKPOINT_PAGES, BUSY_TIMEOUT, CACHE_KIB, JOURNAL_BYTES_MAX, STATEMENT_CACHE, VALUE_BYTES_MAX,
 };
-use crate::{Error, OpenCheck, Options, Synchronous, migrations};
+use crate::{Error, OpenCheck, Options, SecureDelete, Synchronous, migrations};
 
 /// `Alyx` in ASCII, so that a file of another program is not mistaken for ours.
 const APPLICATION_ID: i64 = 0x416c_7978;
@@ -81,9 +81,15 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, Error> {
         Synchronous::Full => "FULL",
         Synchronous::Normal => "NORMAL",
     };
+    let secure_delete = match options.secure_delete {
+        SecureDelete::Off => "OFF",
+        SecureDelete::Fast => "FAST",
+        SecureDelete::On => "ON",
+    };
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
+         PRAGMA secure_delete = {secure_delete};
          PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES};
          PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX};"
     ))?;

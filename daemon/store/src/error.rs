@@ -59,6 +59,15 @@ pub enum Error {
     /// The database cannot be written. Reads go on.
     #[error("the database is read-only")]
     ReadOnly,
+    /// The disk failed to read or write. What was answered before is on it.
+    #[error("the disk fails: {detail}")]
+    Io {
+        /// What SQLite says of it.
+        detail: String,
+    },
+    /// The database file was deleted or replaced while it was open. Writes would be lost.
+    #[error("the database file was deleted or replaced")]
+    Replaced,
     /// Too much is waiting already, or another process holds the file. Nothing was done.
     #[error("the database is busy")]
     Busy,
@@ -137,7 +146,10 @@ impl Error {
 
     /// Whether writing as such is impossible, as opposed to this one write.
     pub(crate) const fn degrades(&self) -> bool {
-        matches!(self, Self::DiskFull | Self::ReadOnly | Self::Corrupt { .. })
+        matches!(
+            self,
+            Self::DiskFull | Self::ReadOnly | Self::Io { .. } | Self::Replaced | Self::Corrupt { .. }
+        )
     }
 }
 
@@ -156,6 +168,8 @@ impl From<rusqlite::Error> for Error {
             }
             (_, ffi::SQLITE_CONSTRAINT_FOREIGNKEY) => Self::ForeignKey { fields: Vec::new() },
             (ErrorCode::DiskFull, _) => Self::DiskFull,
+            (ErrorCode::SystemIoFailure, _) => Self::Io { detail: text.to_owned() },
+            (_, ffi::SQLITE_READONLY_DBMOVED) => Self::Replaced,
             (ErrorCode::ReadOnly, _) => Self::ReadOnly,
             (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => Self::Busy,
             (ErrorCode::OperationInterrupted, _) => Self::Interrupted,

@@ -21,7 +21,7 @@ pub(crate) use pending::Reply;
 use crate::limits::{READERS_MAX, READERS_MIN};
 use crate::queue::{Queue, Refused};
 use crate::readers::{Lane, ReadJob, Readers, Reading};
-use crate::writer::{Command, Job, Queued, Step, Writer, WriterLink};
+use crate::writer::{Command, Job, OpenedFile, Queued, Step, Writer, WriterLink};
 use crate::{AuditRow, Error, Options, connection};
 
 /// The store. Clones share one database; it closes when [`Store::close`] is called or the last clone
@@ -38,6 +38,7 @@ pub struct Store {
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
+    file: OpenedFile,
     read_timeout: Duration,
     clock: fn() -> Timestamp,
     writer: WriterLink,
@@ -97,6 +98,7 @@ impl Store {
         Ok(Self {
             shared: Arc::new(Shared {
                 path: options.path.clone(),
+                file: OpenedFile::new(&options.path)?,
                 read_timeout: options.read_timeout,
                 clock: options.clock,
                 writer: link,
@@ -134,7 +136,10 @@ impl Store {
             std::fs::metadata(name).map_or(0, |metadata| metadata.len())
         };
         StoreHealth {
-            state: self.shared.writer.health(),
+            state: match self.shared.writer.health() {
+                Health::Ok => self.shared.file.check().map_or_else(Health::Degraded, |()| Health::Ok),
+                other => other,
+            },
             writes_waiting: self.shared.writer.waiting(),
             reads_waiting: self.shared.readers.waiting(),
             database_bytes: size(""),

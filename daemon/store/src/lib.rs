@@ -55,6 +55,6 @@ pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
-pub use options::{OnChange, OpenCheck, Options, Synchronous};
+pub use options::{OnChange, OpenCheck, Options, SecureDelete, Synchronous};
 pub use sessions::{NewSession, Rotation};
 pub use transaction::{Abort, Interactive, Transaction};

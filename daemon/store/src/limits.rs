@@ -82,6 +82,12 @@ pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Quiet time after which the writer checkpoints what it has committed.
 pub const IDLE_CHECKPOINT: Duration = Duration::from_secs(1);
 
+/// How often it is tried whether writes succeed again, while they do not.
+pub const PROBE_PERIOD: Duration = Duration::from_secs(1);
+
+/// Room that must be there before a disk that was full counts as usable again. Unit: bytes.
+pub const PROBE_BYTES: usize = 256 * 1024;
+
 /// Largest value or row, in bytes.
 pub const VALUE_BYTES_MAX: i32 = 64 * 1024 * 1024;
 

@@ -18,7 +18,8 @@ pub struct Options {
     pub synchronous: Synchronous,
     /// Reader threads, brought into [`READERS_MIN`](limits::READERS_MIN)..=[`READERS_MAX`](limits::READERS_MAX).
     pub readers: usize,
-    /// Time a read may take when its caller named no deadline.
+    /// Time a read may take when its caller named no deadline, and a group of writes that are committed
+    /// together. Changes of the schema are not bounded.
     pub read_timeout: Duration,
     /// Largest size of the database file, in bytes. Writes beyond it answer
     /// [`DiskFull`](crate::Error::DiskFull).
@@ -27,6 +28,8 @@ pub struct Options {
     pub check: OpenCheck,
     /// The clock that stamps changes; tests hold it still.
     pub clock: fn() -> Timestamp,
+    /// Whether what is deleted is overwritten.
+    pub secure_delete: SecureDelete,
     /// Told of commits that made changes.
     pub on_change: OnChange,
 }
@@ -59,6 +62,18 @@ pub enum Synchronous {
     Normal,
 }
 
+/// Whether what is deleted is overwritten in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SecureDelete {
+    /// It stays until its place is used again.
+    #[default]
+    Off,
+    /// It is overwritten where that costs no further write.
+    Fast,
+    /// It is overwritten.
+    On,
+}
+
 /// Examination of the file before it is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpenCheck {
@@ -81,6 +96,7 @@ impl Options {
             max_bytes: None,
             check: OpenCheck::None,
             clock: Timestamp::now,
+            secure_delete: SecureDelete::default(),
             on_change: OnChange::default(),
         }
     }

@@ -7,11 +7,12 @@
 
 mod command;
 mod lease;
+mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alyx_core::schema::Schema;
 use jiff::Timestamp;
@@ -19,10 +20,11 @@ use rusqlite::Connection;
 
 pub(crate) use command::{Command, Job, Queued, Settled};
 pub(crate) use lease::{Loan, Step};
+pub(crate) use watch::OpenedFile;
 
 use crate::changes::Marks;
 use crate::handle::Health;
-use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, WRITE_QUEUE_MAX};
+use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WRITE_QUEUE_MAX};
 use crate::queue::{Popped, Queue, Refused};
 use crate::{AuditRow, Error, OnChange, Options, apply, time};
 
@@ -47,6 +49,8 @@ pub(crate) struct Writer {
     schema: Option<Arc<Schema>>,
     clock: fn() -> Timestamp,
     on_change: OnChange,
+    file: OpenedFile,
+    write_timeout: Duration,
     shared: Arc<Shared>,
 }
 
@@ -136,6 +140,8 @@ impl Writer {
             schema,
             clock: options.clock,
             on_change: options.on_change.clone(),
+            file: OpenedFile::new(&options.path)?,
+            write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
         };
         let thread = thread::Builder::new()
@@ -150,12 +156,18 @@ impl Writer {
         let _ends_callers_wait = EndOfWriter(Arc::clone(&shared));
         let mut uncheckpointed = false;
         loop {
-            match shared.queue.drain(BATCH_MAX, uncheckpointed.then_some(IDLE_CHECKPOINT)) {
+            let patience = if self.failure().is_some() {
+                Some(PROBE_PERIOD)
+            } else {
+                uncheckpointed.then_some(IDLE_CHECKPOINT)
+            };
+            match shared.queue.drain(BATCH_MAX, patience) {
                 Popped::Items(batch) => {
                     self.serve(batch);
                     uncheckpointed = true;
                 }
                 Popped::Quiet => {
+                    self.recover();
                     uncheckpointed = false;
                     self.checkpoint("PASSIVE").unwrap_or_else(|error| {
                         tracing::warn!(error = %error, "checkpoint failed; the next one makes up for it");
@@ -166,6 +178,37 @@ impl Writer {
         }
         self.checkpoint("TRUNCATE")?;
         self.connection.close().map_err(|(_, error)| error.into())
+    }
+
+    /// Why writes fail, if they do.
+    fn failure(&self) -> Option<Error> {
+        match &*lock(&self.shared.health) {
+            Health::Degraded(error) => Some(error.clone()),
+            Health::Ok | Health::Closed => None,
+        }
+    }
+
+    /// Tries whether writes succeed again, so that nobody has to be refused to find out.
+    fn recover(&self) {
+        if let Some(failure) = self.failure() {
+            let probed = watch::probe(&self.connection, &self.file, &failure);
+            self.note(probed.as_ref().err());
+        }
+    }
+
+    /// Begins a transaction in the file that is at the path.
+    fn begin(&self) -> Result<(), Error> {
+        self.file.check()?;
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    /// Bounds the statements that follow; without a limit they are not bounded any more.
+    fn limit_statements(&mut self, limit: Option<Duration>) -> Result<(), Error> {
+        let over = limit.map(|limit| {
+            let deadline = Instant::now() + limit;
+            move || Instant::now() >= deadline
+        });
+        Ok(self.connection.progress_handler(PROGRESS_STEPS, over)?)
     }
 
     fn checkpoint(&self, mode: &str) -> Result<(), Error> {
@@ -207,7 +250,8 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+        let limit = (!group.iter().any(|queued| queued.command.is_alone())).then_some(self.write_timeout);
+        if let Err(error) = self.limit_statements(limit).and_then(|()| self.begin()) {
             self.note(Some(&error));
             group.into_iter().for_each(|queued| queued.command.refuse(error.clone()));
             return;
@@ -283,6 +327,9 @@ impl Writer {
                     tracing::error!(error = %error, "writes fail, reads go on: {error}");
                 }
                 self.shared.set_health(Health::Degraded(error.clone()));
+            }
+            None if matches!(*lock(&self.shared.health), Health::Degraded(Error::Corrupt { .. })) => {
+                // That one write worked says nothing about the damage.
             }
             None if degraded => {
                 tracing::info!("writes succeed again");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::value::{duration, size_bytes};
-use super::{Config, LogFormat, Registration, Synchronous};
+use super::{Config, LogFormat, Registration, SecureDelete, Synchronous};
 
 /// A key that `alyx.yaml` may have.
 pub struct Setting {
@@ -160,9 +160,25 @@ pub const SETTINGS: &[Setting] = &[
         key: "statement_timeout",
         default: "`10s`",
         accepts: "a duration from 100ms to 10m",
-        about: "A read that takes longer is interrupted and answered with 504.",
+        about: "A read, or a group of writes, that takes longer is interrupted and answered with 504. Nothing of it was done.",
         apply: Apply::One(|config, text| {
             config.database.statement_timeout = duration_within(text, 100, 600_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "database",
+        key: "secure_delete",
+        default: "`off`",
+        accepts: "off, fast or on",
+        about: "`on`: what is deleted is overwritten in the file. `fast`: only where that needs no further write.",
+        apply: Apply::One(|config, text| {
+            config.database.secure_delete = match text {
+                "off" => SecureDelete::Off,
+                "fast" => SecureDelete::Fast,
+                "on" => SecureDelete::On,
+                _ => return Err(()),
+            };
             Ok(())
         }),
     },

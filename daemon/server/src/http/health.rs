@@ -58,7 +58,11 @@ fn database(app: &App) -> Component {
             let reason = match error {
                 alyx_store::Error::DiskFull => "there is no space left; writes fail, reads go on",
                 alyx_store::Error::ReadOnly => "the database is read-only; writes fail, reads go on",
-                alyx_store::Error::Corrupt { .. } => "the database is damaged",
+                alyx_store::Error::Corrupt { .. } => "the database is damaged; restore a backup",
+                alyx_store::Error::Io { .. } => "the disk fails; writes fail, reads go on",
+                alyx_store::Error::Replaced => {
+                    "the database file was deleted or replaced; put it back, or restart to serve what is there"
+                }
                 _ => "writes fail, reads go on",
             };
             Component { state: State::Degraded, reason: Some(reason) }

@@ -49,9 +49,14 @@ fn codes(route: &Route) -> Vec<Code> {
         Access::Admin => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
     }
     if route.path.starts_with("/api/") {
-        codes.extend([Code::DatabaseBusy, Code::DeadlineExceeded]);
+        codes.extend([
+            Code::DatabaseBusy,
+            Code::DatabaseFailing,
+            Code::DatabaseDamaged,
+            Code::DeadlineExceeded,
+        ]);
         if route.method != Method::GET {
-            codes.extend([Code::DatabaseReadOnly, Code::DatabaseFull]);
+            codes.extend([Code::DatabaseReadOnly, Code::DatabaseFull, Code::DatabaseReplaced]);
         }
     }
     if route.path.contains("{id}") || route.path.contains("{name}") {

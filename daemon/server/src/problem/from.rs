@@ -82,6 +82,17 @@ impl From<Error> for ApiError {
             Error::ReadOnly => {
                 Self::new(Code::DatabaseReadOnly, "The database cannot be written at the moment.")
             }
+            Error::Io { .. } => {
+                Self::new(Code::DatabaseFailing, "The disk of the database fails; nothing was written.")
+            }
+            Error::Replaced => Self::new(
+                Code::DatabaseReplaced,
+                "The database file was deleted or replaced; nothing can be written until the daemon is restarted.",
+            ),
+            Error::Corrupt { .. } => {
+                tracing::error!(error = %error, "the database is damaged");
+                Self::new(Code::DatabaseDamaged, "The database is damaged.")
+            }
             Error::Busy | Error::Closed => Self::new(Code::DatabaseBusy, "The database is busy; try again."),
             Error::Interrupted => Self::new(Code::DeadlineExceeded, "The database did not answer in time."),
             Error::TransactionEnded => {
@@ -119,7 +130,9 @@ mod tests {
         check(Error::ReadOnly, 503, "database_read_only");
         check(Error::Busy, 503, "database_busy");
         check(Error::Interrupted, 504, "deadline_exceeded");
-        check(Error::Corrupt { detail: "page 7".to_owned() }, 500, "internal");
+        check(Error::Corrupt { detail: "page 7".to_owned() }, 503, "database_damaged");
+        check(Error::Io { detail: "page 7".to_owned() }, 503, "database_failing");
+        check(Error::Replaced, 503, "database_replaced");
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Writer {
     pub(super) fn lend(&mut self, queued: Queued) {
         let Some(queued) = expire(vec![queued]).pop() else { return };
         let Command::Lend(Job { input: loan, reply }) = queued.command else { return };
-        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+        if let Err(error) = self.begin() {
             self.note(Some(&error));
             return reply.send(Err(error));
         }

@@ -1,0 +1,73 @@
+//! What was acknowledged stays, whatever happens to the process, the disk or the power.
+//!
+//! Each test runs `alyxd` alone, lets writers write over its admin socket, harms it, and compares what is
+//! there with what the writers were told. `ALYX_LONG=1` repeats it more often.
+//!
+//! | module | harm |
+//! |---|---|
+//! | `kill` | `kill -9` at any moment |
+//! | `disk` | a disk that is full, and a database file that is taken away |
+//! | `faults` | system calls that fail: EIO and ENOSPC on the nth write or sync |
+//! | `power` | the power goes: what was not flushed is on the disk wholly, partly or not at all |
+//!
+//! `writers` is the load and the comparison, `daemon` the process.
+
+mod daemon;
+mod disk;
+mod faults;
+mod kill;
+mod power;
+mod writers;
+
+/// `short`, or `long` with `ALYX_LONG=1`.
+fn rounds(short: usize, long: usize) -> usize {
+    if std::env::var("ALYX_LONG").is_ok_and(|value| value == "1") { long } else { short }
+}
+
+/// Whether a program is there; its absence is said, and is a failure under CI.
+fn have(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    assert!(
+        found || std::env::var_os("CI").is_none(),
+        "{program} is missing; run packaging/prerequisites.sh tests"
+    );
+    if !found {
+        eprintln!("not run: {program} is missing; run packaging/prerequisites.sh tests");
+    }
+    found
+}
+
+/// Runs this very test again in a mount namespace of its own, so that nothing stays mounted whatever
+/// happens. Answers true inside.
+fn in_own_namespace(test: &str) -> bool {
+    const INSIDE: &str = "ALYX_CRASH_INSIDE";
+    if std::env::var(INSIDE).is_ok_and(|name| name == test) {
+        return true;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        assert!(std::env::var_os("CI").is_none(), "mounting needs root");
+        eprintln!("not run: mounting needs root");
+        return false;
+    }
+    let output = std::process::Command::new("unshare")
+        .args(["--mount", "--propagation", "private"])
+        .arg(std::env::current_exe().expect("this program has a file"))
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INSIDE, test)
+        .output()
+        .expect("run unshare");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{test} failed inside of its namespace:\n{said}");
+    false
+}
+
+/// Runs a program that must succeed.
+fn run(program: &str, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(program).args(arguments).output().expect(program);
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}: {text}");
+    text
+}
