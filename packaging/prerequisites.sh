@@ -36,6 +36,10 @@ at_least go 1.19 || missing+=(go)
 if [[ ${1:-} == tests ]]; then
     at_least npm 0 || missing+=(npm)
     at_least c++ 0 || missing+=(cxx)
+    at_least openssl 0 || missing+=(openssl)
+    at_least curl 0 || missing+=(curl)
+    at_least testssl 0 || missing+=(testssl)
+    at_least slowhttptest 0 || missing+=(slowhttptest)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(venv)
     # Faults and power cuts of tests/crash; mounting and tracing need root as well.
     at_least strace 0 || missing+=(strace)
@@ -48,12 +52,21 @@ fi
 declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
+<<<<<<< HEAD
         [npm]=npm [venv]=python3-venv
         [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [cxx]=g++)
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3
         [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [cxx]=gcc-c++)
+=======
+        [npm]=npm [venv]=python3-venv [cxx]=g++
+        [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest)
+    install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
+elif command -v dnf >/dev/null; then
+    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
+        [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest)
+>>>>>>> 77ce06a (server: serve TLS, and refuse what can be read in two ways)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

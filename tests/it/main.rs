@@ -17,6 +17,8 @@
 //! | `schema` | types, options and mistakes of a schema |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
 //! | `store` | what was acknowledged stays |
+//! | `surface` | malformed, slow and foreign requests |
+//! | `tls` | certificates, versions, and what `testssl.sh` says |
 //! | `throttle` | how often somebody may do something |
 //! | `commands` | the `alyx` command |
 //! | `contract` | the OpenAPI document, held against independent tools |
@@ -40,7 +42,9 @@ mod reload;
 mod schema;
 mod service;
 mod store;
+mod surface;
 mod throttle;
+mod tls;
 
 use alyx_tests::{Client, Document, Project, TestServer};
 use serde_json::{Value, json};

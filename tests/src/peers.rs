@@ -32,6 +32,19 @@ pub fn program(name: &str) -> Option<Command> {
     path.exists().then(|| Command::new(path)).or_else(|| missing(name))
 }
 
+/// Whether a program of the host's package manager is there; if not, that is said, and is a failure
+/// under CI.
+#[must_use]
+pub fn on_path(name: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    if std::env::split_paths(&folders).any(|folder| folder.join(name).is_file()) {
+        return true;
+    }
+    assert!(std::env::var_os("CI").is_none(), "{name} is missing; run packaging/prerequisites.sh tests");
+    eprintln!("not run: {name} is missing; run packaging/prerequisites.sh tests");
+    false
+}
+
 fn installed(name: &str) -> Option<PathBuf> {
     let path = tree::root().join("target/peers").join(name);
     if path.exists() { Some(path) } else { missing(name) }

@@ -39,6 +39,8 @@ pub struct Parts {
     pub started: Instant,
     /// Where the API is served, with the port that was taken.
     pub listen: SocketAddr,
+    /// Where it is served with TLS, if it is.
+    pub tls_listen: Option<SocketAddr>,
     /// Turns true when the daemon is to stop; answers without an end of their own end then.
     pub stopped: watch::Receiver<bool>,
 }

@@ -30,6 +30,11 @@ pub struct Config {
     pub sandbox: Sandbox,
     pub logging: Logging,
     pub cors: Cors,
+    pub tls: Option<Tls>,
+    /// `max-age` of `Strict-Transport-Security`; zero leaves it out.
+    pub hsts: Duration,
+    /// What the file says of TLS, before it was checked as a whole.
+    tls_parts: TlsParts,
 }
 
 /// Section `server`.
@@ -141,6 +146,29 @@ pub struct Cors {
     pub allowed_origins: Vec<String>,
 }
 
+/// Section `tls`, complete.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub listen: SocketAddr,
+    pub files: TlsFiles,
+}
+
+/// Where the certificate is. Both are PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// With its chain, the server's own first.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Section `tls` as it is read.
+#[derive(Clone, Debug, Default)]
+struct TlsParts {
+    listen: Option<SocketAddr>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
 /// Something wrong with the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigProblem {
@@ -224,6 +252,9 @@ impl Config {
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },
             logging: Logging { level: "info".to_owned(), format: LogFormat::Text },
             cors: Cors { allowed_origins: Vec::new() },
+            tls: None,
+            hsts: Duration::from_secs(365 * 24 * 3_600),
+            tls_parts: TlsParts::default(),
         }
     }
 }

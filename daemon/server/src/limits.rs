@@ -22,6 +22,27 @@ pub const HEAD_MAX_BYTES: usize = 64 * 1024;
 /// Streams at once in one HTTP/2 connection.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
 
+/// Requests being answered at once over all connections; more are refused as `overloaded`.
+pub const REQUESTS_MAX: usize = 4_096;
+
+/// Time without a request after which an HTTP/2 connection is closed.
+pub const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How often an HTTP/2 client is asked whether it is still there.
+pub const HTTP2_PING_PERIOD: Duration = Duration::from_secs(20);
+
+/// Time it has to answer.
+pub const HTTP2_PING_MAX: Duration = Duration::from_secs(20);
+
+/// Streams that a client reset before we looked at them; one more ends the connection.
+pub const HTTP2_PENDING_RESETS_MAX: usize = 20;
+
+/// Streams that a client made us reset; one more ends the connection.
+pub const HTTP2_OWN_RESETS_MAX: usize = 256;
+
+/// What waits to be sent on one HTTP/2 stream. Unit: bytes.
+pub const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+
 /// What the bodies of all requests in flight may take together; more are refused as `overloaded`. It
 /// grows with the configured limit of one body. Unit: bytes.
 pub const BODIES_MAX_BYTES: usize = 128 * 1024 * 1024;

@@ -145,6 +145,7 @@ async fn serve_store(
         openapi: OpenApi::new(catalog),
         started: Instant::now(),
         listen: address,
+        tls_listen: listeners.tls_address(),
         stopped: stopped.clone(),
     });
     let mut tasks = JoinSet::new();
@@ -169,10 +170,14 @@ async fn serve_store(
     join("the door", door.await);
     functions.shutdown(limits::SHUTDOWN_GRACE).await;
     join("functions", functions_task.await);
+    join_all(tasks).await;
+    Ok(())
+}
+
+async fn join_all(mut tasks: JoinSet<()>) {
     while let Some(joined) = tasks.join_next().await {
         join("a task", joined);
     }
-    Ok(())
 }
 
 fn join(what: &str, joined: Result<(), tokio::task::JoinError>) {

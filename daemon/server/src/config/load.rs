@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::settings::{Apply, SETTINGS, Setting};
 use super::tree::{Kind, Node, Place, parse};
 use super::value::interpolate;
-use super::{Config, ConfigProblem, Mode};
+use super::{Config, ConfigProblem, Mode, Tls, TlsFiles};
 
 /// Where the configuration comes from. The environment comes in as a value, so tests can hold it still.
 pub struct Source<'a> {
@@ -42,6 +42,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     }
     loader.read_environment();
     loader.apply_overrides();
+    loader.complete_tls();
     if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
 }
 
@@ -194,7 +195,9 @@ impl Loader<'_> {
             &mut config.database.path,
             &mut config.sandbox.supervisor_socket,
         ];
-        for path in paths.into_iter().chain(&mut config.functions.runtimes) {
+        let tls = &mut config.tls_parts;
+        let optional = [&mut config.functions.runtimes, &mut tls.certificate, &mut tls.key];
+        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
             if !path.as_os_str().is_empty() {
                 *path = directory.join(&*path);
             }
@@ -226,6 +229,30 @@ impl Loader<'_> {
         fill(&mut config.server.admin_socket, config.server.data.join("run/admin.sock"));
         fill(&mut config.sandbox.supervisor_socket, config.server.data.join("run/control.sock"));
         fill(&mut config.database.path, config.server.data.join("data.db"));
+    }
+
+    /// TLS is served with all of its settings or not at all.
+    fn complete_tls(&mut self) {
+        let parts = std::mem::take(&mut self.config.tls_parts);
+        let missing: Vec<&str> = [
+            ("tls.listen", parts.listen.is_none()),
+            ("tls.certificate", parts.certificate.is_none()),
+            ("tls.key", parts.key.is_none()),
+        ]
+        .into_iter()
+        .filter_map(|(key, missing)| missing.then_some(key))
+        .collect();
+        match (parts.listen, parts.certificate, parts.key) {
+            (Some(listen), Some(certificate), Some(key)) => {
+                self.config.tls = Some(Tls { listen, files: TlsFiles { certificate, key } });
+            }
+            (None, None, None) => {}
+            _ => {
+                let accepted = Some("tls.listen, tls.certificate and tls.key together".to_owned());
+                let message = format!("{} missing", missing.join(" and "));
+                self.problem("configuration".to_owned(), "tls", message, accepted);
+            }
+        }
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -355,5 +382,11 @@ mod tests {
         check("server: { body_limit: 65mb }", false);
         check("cors: { allowed_origins: ['*'] }", false);
         check("auth: { secret: abc }", false);
+        check("tls: { listen: 127.0.0.1:0, certificate: a.pem, key: b.pem }", true);
+        check("tls: { listen: 127.0.0.1:0, certificate: a.pem }", false);
+        check("tls: { certificate: a.pem, key: b.pem }", false);
+        check("tls: { hsts: 0s }", true);
+        check("limits: { reads_per_minute: off }", true);
+        check("limits: { reads_per_minute: 0 }", false);
     }
 }

@@ -122,6 +122,50 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "tls",
+        key: "listen",
+        default: "none",
+        accepts: "an address with a port, such as 0.0.0.0:443",
+        about: "Where the API is served with TLS, beside `server.listen`. Needs `certificate` and `key`.",
+        apply: Apply::One(|config, text| {
+            config.tls_parts.listen = Some(text.parse().map_err(|_| ())?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "tls",
+        key: "certificate",
+        default: "none",
+        accepts: "a PEM file",
+        about: "The certificate and its chain. Read again when it changes, without a restart.",
+        apply: Apply::One(|config, text| {
+            config.tls_parts.certificate = Some(PathBuf::from(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "tls",
+        key: "key",
+        default: "none",
+        accepts: "a PEM file",
+        about: "The private key of the certificate.",
+        apply: Apply::One(|config, text| {
+            config.tls_parts.key = Some(PathBuf::from(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "tls",
+        key: "hsts",
+        default: "`365d`",
+        accepts: "a duration from 0s to 800d",
+        about: "How long browsers insist on TLS after an answer that came with it; `0s` leaves the header out.",
+        apply: Apply::One(|config, text| {
+            config.hsts = duration_within(text, 0, 800 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "database",
         key: "path",
         default: "`<data>/data.db`",

@@ -11,19 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
-use self::opening::Opening;
-use super::address::Peer;
-use super::answer::answer;
+use self::connection::Connection;
+use self::tls::Certificate;
+use super::address::{Peer, Scheme};
 use super::unread::Unread;
 use crate::config::{Config, Mode};
 use crate::limits;
@@ -31,14 +27,21 @@ use crate::serve::told_to_stop;
 use crate::throttle::Throttle;
 use crate::throttle_key::throttle_key;
 
-mod opening;
+mod connection;
+mod gate;
+mod head;
 mod peers;
+mod stall;
+mod tls;
 
+pub use gate::Refusal;
 pub use peers::{AdminPeers, UnknownGroup};
+pub use tls::TlsError;
 
 /// Sockets that are bound and listening.
 pub struct Listeners {
     tcp: TcpListener,
+    tls: Option<(TcpListener, Arc<Certificate>)>,
     admin: UnixListener,
     admin_path: PathBuf,
 }
@@ -69,21 +72,41 @@ pub enum ListenError {
     },
     #[error("{path} is served by another process", path = path.display())]
     AdminInUse { path: PathBuf },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Listeners {
-    /// Binds both sockets.
+    /// Binds all sockets; that for TLS if there is a certificate for it.
     pub async fn bind(config: &Config, admin_peers: &AdminPeers) -> Result<Self, ListenError> {
-        let address = config.server.listen;
-        let tcp = TcpListener::bind(address).await.map_err(|source| ListenError::Tcp { address, source })?;
+        let bind = async |address| {
+            TcpListener::bind(address).await.map_err(|source| ListenError::Tcp { address, source })
+        };
+        let tcp = bind(config.server.listen).await?;
+        let tls = match &config.tls {
+            Some(tls) => Some((bind(tls.listen).await?, Certificate::load(&tls.files)?)),
+            None => None,
+        };
         let path = config.server.admin_socket.clone();
         let admin = bind_admin(&path, admin_peers).await?;
-        Ok(Self { tcp, admin, admin_path: path })
+        Ok(Self { tcp, tls, admin, admin_path: path })
     }
 
     /// The address that is served, with the port that was taken for port 0.
     pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
         self.tcp.local_addr()
+    }
+
+    /// The address that is served with TLS, if there is one.
+    pub fn tls_address(&self) -> Option<std::net::SocketAddr> {
+        self.tls.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// The next connection with TLS; none comes where that is not served.
+    async fn accept_tls(&self) -> std::io::Result<(TcpStream, std::net::SocketAddr, TlsAcceptor)> {
+        let Some((listener, certificate)) = &self.tls else { return std::future::pending().await };
+        let (stream, address) = listener.accept().await?;
+        Ok((stream, address, certificate.acceptor()))
     }
 }
 
@@ -113,9 +136,13 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
         graceful: GracefulShutdown::new(),
         slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
         addresses: Arc::default(),
+        requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
         unread: Unread::default(),
     };
     let mut connections = JoinSet::new();
+    if let Some((_, certificate)) = &listeners.tls {
+        connections.spawn(Arc::clone(certificate).watch(stop.clone()));
+    }
     loop {
         tokio::select! {
             biased;
@@ -127,14 +154,26 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
                         tracing::debug!(%error, "the connection was gone before it began");
                         continue;
                     }
-                    server.open(&mut connections, Peer::Remote(address.ip()), stream);
+                    if let Some(connection) = server.open(Peer::Remote(address.ip()), Scheme::Http) {
+                        connections.spawn(connection.serve(stream));
+                    }
+                }
+                Err(error) => pause(&error).await,
+            },
+            accepted = listeners.accept_tls() => match accepted {
+                Ok((stream, address, acceptor)) => {
+                    if let Some(connection) = server.open(Peer::Remote(address.ip()), Scheme::Https) {
+                        connections.spawn(serve_tls(connection, stream, acceptor));
+                    }
                 }
                 Err(error) => pause(&error).await,
             },
             accepted = listeners.admin.accept() => match accepted {
                 Ok((stream, _)) => match stream.peer_cred() {
                     Ok(peer) if server.doors.admin_peers.accepts(peer.uid()) => {
-                        server.open(&mut connections, Peer::Admin { uid: peer.uid() }, stream);
+                        if let Some(connection) = server.open(Peer::Admin { uid: peer.uid() }, Scheme::Http) {
+                            connections.spawn(connection.serve(stream));
+                        }
                     }
                     Ok(peer) => tracing::warn!(uid = peer.uid(), "refused uid {} at the admin socket", peer.uid()),
                     Err(error) => tracing::warn!(%error, "refused a peer without credentials at the admin socket"),
@@ -143,7 +182,7 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
             },
         }
     }
-    drop(listeners.tcp);
+    drop((listeners.tcp, listeners.tls));
     drop(listeners.admin);
     if let Err(error) = std::fs::remove_file(&listeners.admin_path) {
         tracing::debug!(%error, "the admin socket was gone already");
@@ -161,37 +200,47 @@ async fn pause(error: &std::io::Error) {
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
 
+/// Shakes hands first, within the time that the head of a request has.
+async fn serve_tls(connection: Connection, stream: TcpStream, acceptor: TlsAcceptor) {
+    drop(stream.set_nodelay(true));
+    let timeout = connection.doors.config.server.header_timeout;
+    match tokio::time::timeout(timeout, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => connection.serve(stream).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed: {error}"),
+        Err(_) => tracing::debug!("a TLS handshake took too long"),
+    }
+}
+
 struct Server {
     doors: Arc<Doors>,
     graceful: GracefulShutdown,
     slots: Arc<Semaphore>,
     addresses: Arc<Addresses>,
+    requests: Arc<Semaphore>,
     unread: Unread,
 }
 
 impl Server {
-    /// Starts serving a connection, or drops it when there are too many.
-    fn open<S>(&self, connections: &mut JoinSet<()>, peer: Peer, stream: S)
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    /// Makes room for a connection; `None` when there are too many.
+    fn open(&self, peer: Peer, scheme: Scheme) -> Option<Connection> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             tracing::debug!("refused a connection: {} are open", limits::CONNECTIONS_MAX);
-            return;
+            return None;
         };
         let Some(place) = self.place(peer) else {
             tracing::debug!("refused a connection: too many from one address");
-            return;
+            return None;
         };
-        connections.spawn(connection(
-            Arc::clone(&self.doors),
-            self.unread.of_connection(),
-            self.graceful.watcher(),
+        Some(Connection {
+            doors: Arc::clone(&self.doors),
             peer,
-            stream,
+            scheme,
+            unread: self.unread.of_connection(),
+            requests: Arc::clone(&self.requests),
+            watcher: self.graceful.watcher(),
             slot,
             place,
-        ));
+        })
     }
 
     fn place(&self, peer: Peer) -> Option<Option<Place>> {
@@ -202,51 +251,6 @@ impl Server {
         }
         self.addresses.enter(throttle_key(address)).map(Some)
     }
-}
-
-async fn connection<S>(
-    doors: Arc<Doors>,
-    unread: Unread,
-    watcher: Watcher,
-    peer: Peer,
-    stream: S,
-    slot: OwnedSemaphorePermit,
-    place: Option<Place>,
-) where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    let timeout = doors.config.server.header_timeout;
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_headers(limits::HEADERS_MAX)
-        .max_buf_size(limits::HEAD_MAX_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Duration::from_secs(20))
-        .max_concurrent_streams(limits::HTTP2_STREAMS_MAX)
-        .max_header_list_size(u32::try_from(limits::HEAD_MAX_BYTES).unwrap_or(u32::MAX));
-    let own = unread.clone();
-    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-        let (doors, unread) = (Arc::clone(&doors), unread.clone());
-        async move {
-            let request = request.map(Body::new);
-            Ok::<_, std::convert::Infallible>(answer(&doors, peer, &unread, request).await)
-        }
-    });
-    let io = TokioIo::new(Opening::new(stream, timeout, limits::WRITE_STALL_MAX));
-    tokio::select! {
-        served = watcher.watch(builder.serve_connection(io, service).into_owned()) => {
-            if let Err(error) = served {
-                tracing::debug!(%error, "connection ended: {error}");
-            }
-        }
-        () = own.stuck() => tracing::debug!("cut off a client that does not read its answers"),
-    }
-    drop((slot, place));
 }
 
 /// Connections per address.

@@ -18,6 +18,24 @@ pub enum Peer {
     },
 }
 
+/// How the client's connection is protected, as far as we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+/// The scheme that the client used: that of the connection, or the one that a trusted proxy reports.
+pub fn client_scheme(peer: Peer, connection: Scheme, headers: &HeaderMap, trusted: &[Network]) -> Scheme {
+    let Peer::Remote(address) = peer else { return connection };
+    let is_trusted = trusted.iter().any(|network| network.contains(address.to_canonical()));
+    let mut reported = headers.get_all("x-forwarded-proto").iter();
+    match (reported.next(), reported.next()) {
+        (Some(value), None) if is_trusted && value == "https" => Scheme::Https,
+        _ => connection,
+    }
+}
+
 /// Address of the client. Each trusted hop vouches for the one before it, so the list is read from
 /// its end, and the first address that is no trusted proxy is the client.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> IpAddr {

@@ -12,12 +12,12 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Version, header};
 use tower::ServiceExt;
 
-use super::accept::Doors;
-use super::address::{Peer, client_address};
+use super::accept::{Doors, Refusal};
+use super::address::{Peer, Scheme, client_address, client_scheme};
 use super::cors;
 use super::unread::Unread;
 use crate::config::Mode;
-use crate::limits::REQUEST_ID_MAX_BYTES;
+use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, REQUEST_ID_MAX_BYTES};
 use crate::problem::{ApiError, Code, PendingProblem};
 use crate::throttle::{Class, Meter};
 
@@ -36,9 +36,25 @@ pub fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     response
 }
 
+/// How a request came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub peer: Peer,
+    /// Of the connection.
+    pub scheme: Scheme,
+    /// It is not to be served.
+    pub refusal: Option<Refusal>,
+}
+
 /// Answers one request.
-pub async fn answer(doors: &Doors, peer: Peer, unread: &Unread, mut request: Request<Body>) -> Response {
-    let config = &doors.config;
+pub async fn answer(
+    doors: &Doors,
+    arrival: Arrival,
+    unread: &Unread,
+    mut request: Request<Body>,
+) -> Response {
+    let (config, peer) = (&doors.config, arrival.peer);
+    let scheme = client_scheme(peer, arrival.scheme, request.headers(), &config.server.trusted_proxies);
     let started = Instant::now();
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -46,13 +62,17 @@ pub async fn answer(doors: &Doors, peer: Peer, unread: &Unread, mut request: Req
     let private = request.headers().contains_key(header::AUTHORIZATION)
         || path.starts_with("/api/auth/")
         || matches!(peer, Peer::Admin { .. });
-    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let last = request.headers().contains_key(header::TRANSFER_ENCODING)
+        || request.headers().contains_key(header::UPGRADE);
     request.extensions_mut().insert(peer);
+    request.extensions_mut().insert(scheme);
     request.extensions_mut().insert(RequestId(id.clone()));
     let meter = Meter::default();
     request.extensions_mut().insert(meter.clone());
 
-    let mut response = if !names_one_host(&request) {
+    let mut response = if let Some(refusal) = arrival.refusal {
+        refused(refusal)
+    } else if !names_one_host(&request) {
         ambiguous_host()
     } else if let Err(error) = take(doors, peer, &request, &meter) {
         error.into_response()
@@ -71,9 +91,13 @@ pub async fn answer(doors: &Doors, peer: Peer, unread: &Unread, mut request: Req
     if !config.cors.allowed_origins.is_empty() {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
-    if chunked {
-        // It may have had a Content-Length as well, which hyper leaves out; whoever sits in front may
-        // have believed that one, so nothing else on this connection is trusted (RFC 9112 §6.1).
+    if scheme == Scheme::Https && config.hsts.as_secs() > 0 {
+        let value = format!("max-age={}", config.hsts.as_secs());
+        let value = HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("max-age=0"));
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, value);
+    }
+    if last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // The gate has not read what follows.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     log(doors.mode, &method, &path, response.status(), started.elapsed(), &id);
@@ -106,11 +130,29 @@ fn names_one_host(request: &Request<Body>) -> bool {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => {
-            host.is_empty() || host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok())
+            // A target with a host of its own must name the same (RFC 9112 §3.2.2).
+            let target = request.uri().authority();
+            let same =
+                target.is_none_or(|target| host.as_bytes().eq_ignore_ascii_case(target.as_str().as_bytes()));
+            same && (host.is_empty() || host.to_str().is_ok_and(|host| host.parse::<Authority>().is_ok()))
         }
         (None, None) => request.version() != Version::HTTP_11,
         _ => false,
     }
+}
+
+fn refused(refusal: Refusal) -> Response {
+    let error = match refusal {
+        Refusal::Malformed(detail) => ApiError::new(Code::InvalidRequest, detail),
+        Refusal::TooLarge => {
+            let detail = format!("The head may have {HEAD_MAX_BYTES} bytes and {HEADERS_MAX} headers.");
+            ApiError::new(Code::HeadTooLarge, detail)
+        }
+        Refusal::Overloaded => {
+            return ApiError::new(Code::Overloaded, "Too many requests at once; try again.").into_response();
+        }
+    };
+    error.with_header(header::CONNECTION, HeaderValue::from_static("close")).into_response()
 }
 
 fn ambiguous_host() -> Response {
@@ -154,6 +196,8 @@ fn write_headers(id: &str, private: bool, response: &mut Response) {
     default(header::REFERRER_POLICY, "no-referrer");
     default(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox");
     default(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    default(HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
+    default(header::X_FRAME_OPTIONS, "DENY");
     if store {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
@@ -194,9 +238,9 @@ mod tests {
     use http::{HeaderMap, HeaderValue, Request, Version, header};
 
     use super::super::accept::{AdminPeers, Doors};
-    use super::super::address::Peer;
+    use super::super::address::{Peer, Scheme};
     use super::super::unread::Unread;
-    use super::{REQUEST_ID, answer, names_one_host, request_id};
+    use super::{Arrival, REQUEST_ID, answer, names_one_host, request_id};
     use crate::config::{Mode, Overrides, Source, load};
     use crate::problem::{ApiError, Code};
     use crate::throttle::{Rates, Throttle};
@@ -215,7 +259,8 @@ mod tests {
         let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
         let admin_peers = AdminPeers::new(None).unwrap();
         let doors = Doors { router, config: Arc::new(config), mode: Mode::Production, admin_peers, throttle };
-        answer(&doors, peer, &Unread::default(), request).await
+        let arrival = Arrival { peer, scheme: Scheme::Http, refusal: None };
+        answer(&doors, arrival, &Unread::default(), request).await
     }
 
     async fn problem(response: Response) -> Problem {

@@ -54,6 +54,7 @@ codes! {
     ValidationFailed 422 "validation_failed",
     ReferenceNotFound 422 "reference_not_found",
     TooManyRequests 429 "too_many_requests",
+    HeadTooLarge 431 "head_too_large",
     Internal 500 "internal",
     Overloaded 503 "overloaded",
     DatabaseReadOnly 503 "database_read_only",
