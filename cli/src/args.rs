@@ -50,8 +50,10 @@ pub enum Command {
     Functions(Functions),
     /// List, show and follow executions
     Executions(Executions),
-    /// Create and list users
+    /// Create, change, disable, import and list users
     Users(Users),
+    /// List and rotate the keys that sign access tokens
+    Keys(Keys),
     /// Check a schema file, describe its format
     Schema(Schema),
     /// Print the version
@@ -183,9 +185,90 @@ pub enum UsersCommand {
     },
     /// List users
     List {
+        /// Only with this in their address, or with this id
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        search: String,
         /// At most this many
         #[arg(long, value_name = "N", default_value_t = 30)]
         limit: u32,
+    },
+    /// Show a user
+    Show {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// Change address, role or verification
+    Update {
+        /// Id or e-mail address
+        user: String,
+        /// New e-mail address
+        #[arg(long)]
+        email: Option<String>,
+        /// New role
+        #[arg(long)]
+        role: Option<String>,
+        /// Whether the address counts as verified
+        #[arg(long, value_name = "true|false")]
+        verified: Option<bool>,
+    },
+    /// End the sessions of a user and refuse new ones
+    Disable {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// Let a disabled user sign in again
+    Enable {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// Set a password and end the user's sessions
+    SetPassword {
+        /// Id or e-mail address
+        user: String,
+        /// Read the password from the first line of standard input
+        #[arg(long, conflicts_with = "generate_password")]
+        password_stdin: bool,
+        /// Make a password and print it
+        #[arg(long)]
+        generate_password: bool,
+    },
+    /// List the sessions of a user
+    Sessions {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// End all sessions of a user
+    Revoke {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// Delete a user
+    Delete {
+        /// Id or e-mail address
+        user: String,
+    },
+    /// Create users from JSON lines, such as {"email": "…", "password_hash": "$2b$…"}
+    Import {
+        /// File to read, or - for standard input
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Keys {
+    #[command(subcommand)]
+    pub command: KeysCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// List the keys, newest first
+    List,
+    /// Sign with a new key; tokens of the keys before it stay valid until they expire
+    Rotate {
+        /// Refuse the tokens of the keys before it at once; clients refresh
+        #[arg(long)]
+        drop_previous: bool,
     },
 }
 

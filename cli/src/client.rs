@@ -67,6 +67,16 @@ impl Client {
         self.send(request.header("content-type", "application/json").body(body)).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.request(Method::PATCH, path);
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        json(self.send(request).await?).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.send(self.request(Method::DELETE, path)).await.map(drop)
+    }
+
     /// The answer as it comes, for endpoints that keep writing.
     pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, Failure> {
         let mut path = path.to_owned();

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod executions;
 pub mod functions;
 pub mod init;
+pub mod keys;
 pub mod schema;
 pub mod status;
 pub mod users;
@@ -14,7 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 6] = ["docs", "functions", "executions", "users", "logs", "lines"];
+const ROW_MEMBERS: [&str; 8] =
+    ["docs", "functions", "executions", "users", "logs", "lines", "sessions", "keys"];
 
 /// The rows of a list answer.
 pub fn rows(answer: &Value) -> &[Value] {

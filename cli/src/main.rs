@@ -63,6 +63,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Functions(args) => commands::functions::run(args, &target, output).await,
         Command::Executions(args) => commands::executions::run(args, &target, output).await,
         Command::Users(args) => commands::users::run(args, &target, output).await,
+        Command::Keys(args) => commands::keys::run(args, &target, output).await,
         Command::Schema(args) => commands::schema::run(args, output).await,
         Command::Version => commands::version::run(output),
     }

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
+//! | `auth_sessions` | how sessions begin, go on and end |
 //! | `documents` | bodies, lists, names |
 //! | `changes` | the change feed |
 //! | `functions` | hostile and failing functions, the pool |
@@ -26,6 +27,7 @@
 //! | `docs` | the documentation does what it says |
 
 mod access;
+mod auth_sessions;
 mod blog;
 mod changes;
 mod commands;
@@ -63,4 +65,18 @@ async fn post(author: &Client, title: &str, status: &str) -> Document {
 /// The titles of a list answer.
 fn titles(docs: &[Value]) -> Vec<&str> {
     docs.iter().filter_map(|doc| doc["title"].as_str()).collect()
+}
+
+/// The audit log of a project that is stopped, oldest first.
+fn audit_rows(project: &Project) -> Vec<Value> {
+    let database = rusqlite::Connection::open(project.data().join("data.db")).expect("open the database");
+    let mut statement = database
+        .prepare(
+            "SELECT json_object('at', at, 'identity', identity, 'address', address, 'action', action,
+                 'target', target, 'outcome', outcome, 'request_id', request_id,
+                 'details', json(details_json)) FROM _alyx_audit ORDER BY seq",
+        )
+        .expect("there is an audit log");
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).expect("read the audit log");
+    rows.map(|row| serde_json::from_str(&row.expect("a row")).expect("a row is JSON")).collect()
 }

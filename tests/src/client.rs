@@ -59,6 +59,13 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
+    /// Acts as the account of this answer to a sign-in.
+    #[must_use]
+    pub fn with_session(&self, session: &Value) -> Self {
+        let token = session["access_token"].as_str().map(str::to_owned);
+        Self { token, user: Some(session.clone()), ..self.clone() }
+    }
+
     /// Registers an account and acts as it from now on.
     pub async fn register(&self, email: &str, password: &str) -> Self {
         let body = json!({ "email": email, "password": password });

@@ -29,14 +29,40 @@ macro_rules! actions {
 actions! {
     /// An account was made by its owner.
     Register "account.register",
+    /// An account without address was made.
+    AnonymousCreate "account.anonymous",
+    /// An anonymous account got address and password.
+    Upgrade "account.upgrade",
+    /// The first administrator was made with the token that was printed.
+    Setup "account.setup",
+    /// Somebody changed their profile.
+    AccountUpdate "account.update",
+    /// Somebody deleted their account.
+    AccountDelete "account.delete",
+    /// Somebody did not confirm that it is them.
+    Confirm "account.confirm",
+    /// Somebody changed their password.
+    PasswordChange "password.change",
     /// Somebody signed in, or failed to.
     SessionBegin "session.begin",
+    /// A refresh token was exchanged. Its second use is recorded as `session.reuse`.
+    SessionRefresh "session.refresh",
     /// A session ended before its time.
     SessionEnd "session.end",
-    /// A refresh token was presented again after its use.
-    SessionReuse "session.reuse",
+    /// Somebody ended all their sessions.
+    SessionEndAll "session.end_all",
     /// An administrator made an account.
     UserCreate "user.create",
+    /// An administrator changed an account.
+    UserUpdate "user.update",
+    /// An administrator deleted an account.
+    UserDelete "user.delete",
+    /// An administrator set a password.
+    UserPassword "user.password",
+    /// An administrator ended the sessions of an account.
+    UserEndSessions "user.end_sessions",
+    /// A new key signs tokens.
+    KeyRotate "key.rotate",
 }
 
 /// Something that was done or tried.

@@ -4,12 +4,18 @@
 //! account, so a change takes effect with the next request.
 
 mod account;
-mod ended;
+mod administer;
+mod anonymous;
+mod body;
 mod facts;
 mod guard;
+mod keyring;
 mod passwords;
+mod profile;
 mod second_factor;
 mod session;
+mod sessions;
+mod setup;
 mod tokens;
 mod users;
 
@@ -18,9 +24,9 @@ use std::sync::Arc;
 use alyx_core::identity::{ADMIN_ROLE, AdminIdentity, Identity, UserIdentity};
 use alyx_store::{Account, Store};
 
-use self::ended::Ended;
 use self::facts::UserFacts;
 use self::passwords::Passwords;
+use self::setup::Setup;
 use self::tokens::Tokens;
 use crate::catalog::CatalogHandle;
 use crate::clock;
@@ -28,8 +34,9 @@ use crate::config;
 use crate::problem::{ApiError, Code};
 use crate::throttle::Throttle;
 
-pub use account::NewUser;
-pub use session::Client;
+pub use body::AccountBody;
+pub use profile::Confirmation;
+pub use session::{Begun, Client, Cookies, Mode};
 pub use tokens::StartError;
 pub use users::UserCache;
 
@@ -43,13 +50,13 @@ struct Parts {
     catalog: CatalogHandle,
     tokens: Tokens,
     passwords: Passwords,
-    ended: Ended,
     users: UserCache,
     throttle: Throttle,
+    setup: Setup,
 }
 
 impl Auth {
-    /// Loads the signing keys, or makes the first one, and the sessions that ended lately.
+    /// Loads the signing keys, or makes the first ones.
     pub async fn start(
         settings: config::Auth,
         store: Store,
@@ -58,9 +65,9 @@ impl Auth {
         throttle: Throttle,
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
-        let ended = Ended::load(&store, settings.access_ttl).await?;
-        let passwords = Passwords::new();
-        Ok(Self(Arc::new(Parts { settings, store, catalog, tokens, passwords, ended, users, throttle })))
+        let passwords = Passwords::new(settings.hashing);
+        let setup = Setup::default();
+        Ok(Self(Arc::new(Parts { settings, store, catalog, tokens, passwords, users, throttle, setup })))
     }
 
     /// The identity behind an access token.
@@ -73,9 +80,6 @@ impl Auth {
             tracing::debug!(%reason, "refused a token: {reason}");
             invalid_token()
         })?;
-        if parts.ended.contains(&claims.sid) {
-            return Err(invalid_token());
-        }
         let facts =
             parts.users.facts(&parts.store, &claims.sub, &claims.sid).await?.ok_or_else(invalid_token)?;
         if facts.disabled {
@@ -87,6 +91,16 @@ impl Auth {
     /// The identity of somebody in a session of theirs.
     fn identity_of(&self, account: &Account, session: &str) -> Identity {
         identity(&UserFacts::of(account), session.to_owned())
+    }
+
+    /// The public keys that verify access tokens, as a JWK set.
+    pub fn jwks(&self) -> serde_json::Value {
+        self.0.tokens.keys().jwks(clock::now_seconds())
+    }
+
+    /// Whether a page showed the CSRF token of this session.
+    pub fn is_csrf_token(&self, session: &str, token: &str) -> bool {
+        self.0.tokens.is_csrf_token(session, token)
     }
 
     /// What `GET /api/auth/status` tells.

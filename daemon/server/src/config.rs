@@ -1,10 +1,11 @@
 //! `alyx.yaml`, the environment and flags, made into one checked [`Config`].
 //!
 //! Order, later wins: defaults, file, `ALYX_<SECTION>_<KEY>`, flags. Every problem of a run is
-//! reported at once; a daemon with a problem in its configuration does not start. Secrets are not
-//! configuration: the signing key is made at first start and stays in the database.
+//! reported at once; a daemon with a problem in its configuration does not start. A value that is a
+//! secret is never part of a report.
 
 mod load;
+mod secret;
 mod settings;
 mod tree;
 mod value;
@@ -81,9 +82,16 @@ pub struct Changes {
 #[derive(Clone, Debug)]
 pub struct Auth {
     pub registration: Registration,
+    pub anonymous: Anonymous,
     pub access_ttl: Duration,
     pub refresh_ttl: Duration,
+    pub session_ttl: Duration,
+    pub algorithm: Algorithm,
+    /// Given exactly if the algorithm needs one.
+    pub secret: Option<Secret>,
     pub min_password_length: usize,
+    pub password_policy: Vec<PasswordRule>,
+    pub hashing: Hashing,
     pub issuer: String,
     pub audience: String,
     pub login_per_minute: u32,
@@ -108,6 +116,53 @@ pub enum Registration {
     Open,
     /// Administrators only.
     Closed,
+}
+
+/// Whether there are accounts without address and password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Anybody may make one.
+    Allowed,
+    /// There are none.
+    Refused,
+}
+
+/// What signs access tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Ed25519, with keys of our own that rotate.
+    EdDsa,
+    /// HMAC-SHA256 with a configured secret.
+    Hs256,
+}
+
+/// Text that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+/// What a new password must satisfy besides its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordRule {
+    /// It is none of the most common ones.
+    Common,
+    /// It does not contain the account's own address.
+    Personal,
+    /// It has a lower-case letter.
+    Lower,
+    /// It has an upper-case letter.
+    Upper,
+    /// It has a digit.
+    Digit,
+    /// It has something that is neither letter nor digit.
+    Symbol,
+}
+
+/// Cost of a password hash (Argon2id).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashing {
+    pub memory_kib: u32,
+    pub passes: u32,
+    pub lanes: u32,
 }
 
 /// Section `functions`.
@@ -193,6 +248,24 @@ impl fmt::Display for ConfigProblem {
     }
 }
 
+impl Secret {
+    /// Text that is never shown.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The text, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret")
+    }
+}
+
 /// Whether the daemon serves one developer or the world; it changes a few defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -232,9 +305,15 @@ impl Config {
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             auth: Auth {
                 registration: Registration::Open,
+                anonymous: Anonymous::Refused,
                 access_ttl: Duration::from_secs(15 * 60),
                 refresh_ttl: Duration::from_secs(30 * 24 * 3600),
+                session_ttl: Duration::from_secs(180 * 24 * 3600),
+                algorithm: Algorithm::EdDsa,
+                secret: None,
                 min_password_length: 8,
+                password_policy: vec![PasswordRule::Common, PasswordRule::Personal],
+                hashing: Hashing { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
                 issuer: "alyx".to_owned(),
                 audience: "alyx".to_owned(),
                 login_per_minute,

@@ -19,6 +19,7 @@ mod delete;
 mod get;
 mod judge;
 mod list;
+mod profile;
 mod update;
 
 pub use judge::{Judge, to_json};

@@ -11,6 +11,7 @@ mod body;
 mod caller;
 mod changes;
 mod collections;
+mod cookies;
 mod cors;
 mod description;
 mod executions;

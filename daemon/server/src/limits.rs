@@ -75,6 +75,12 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 /// Longest password. Unit: bytes. Hashing cost does not depend on it, memory does.
 pub const PASSWORD_MAX_BYTES: usize = 1_024;
 
+/// How long after signing in somebody without a password may do what else would ask for it.
+pub const CONFIRMATION_FRESH: Duration = Duration::from_secs(600);
+
+/// How long the token for the first administrator is good after a start.
+pub const SETUP_TOKEN_TTL: Duration = Duration::from_secs(3_600);
+
 /// Longest `Authorization` token looked at. Unit: bytes.
 pub const TOKEN_MAX_BYTES: usize = 4_096;
 

@@ -27,6 +27,7 @@ use crate::limits;
 use crate::logging;
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
+use crate::print;
 use crate::problem::error_chain;
 use crate::retention;
 use crate::throttle::{Rates, Throttle};
@@ -136,7 +137,7 @@ async fn serve_store(
         mode,
         store: store.clone(),
         catalog: catalog.clone(),
-        auth,
+        auth: auth.clone(),
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
@@ -160,6 +161,9 @@ async fn serve_store(
     if let Some(period) = watchdog_period() {
         tasks.spawn(feed_watchdog(period, stopped));
     }
+    if mode == Mode::Production {
+        print_setup(&auth).await?;
+    }
     notify(State::Ready);
     tracing::info!("serving {} at http://{address}", config.server.project.display());
 
@@ -178,6 +182,17 @@ async fn join_all(mut tasks: JoinSet<()>) {
     while let Some(joined) = tasks.join_next().await {
         join("a task", joined);
     }
+}
+
+/// Tells whoever watches the start how to make the first administrator. Not a log line: those are kept.
+async fn print_setup(auth: &Auth) -> Result<(), ServeError> {
+    if let Some(token) = auth.offer_setup().await.map_err(ServeError::Store)? {
+        print::words(&format!(
+            "There is no administrator yet. Make one with `alyx users create EMAIL --role admin` on this \
+             host, or within an hour by POST /api/auth/setup with this token:\n{token}"
+        ));
+    }
+    Ok(())
 }
 
 fn join(what: &str, joined: Result<(), tokio::task::JoinError>) {

@@ -69,11 +69,19 @@ pub(crate) struct SetPasswordHash {
     hash: Option<String>,
 }
 
-/// Input of [`set_disabled`].
-#[derive(Debug)]
-pub(crate) struct SetDisabled {
+/// Input of [`rehash_password`].
+pub(crate) struct RehashPassword {
     user_id: String,
-    disabled: bool,
+    before: String,
+    after: String,
+}
+
+/// Input of [`change`].
+#[derive(Debug)]
+pub(crate) struct Change {
+    user_id: String,
+    expected_rev: i64,
+    account: NewAccount,
     actor: String,
 }
 
@@ -99,11 +107,19 @@ impl Store {
         self.read_accounts("WHERE d.\"id\" = ?", vec![user_id], |accounts| accounts.pop())
     }
 
-    /// Accounts in order of their ids; `limit` up to [`PAGE_MAX`].
-    pub fn list_accounts(&self, limit: u32, offset: u64) -> Pending<Vec<Account>> {
+    /// Accounts in order of their ids; of those only such whose address contains `search`, in whatever
+    /// case, or whose id it is. `limit` up to [`PAGE_MAX`].
+    pub fn list_accounts(&self, search: &str, limit: u32, offset: u64) -> Pending<Vec<Account>> {
         let limit = Value::Integer(i64::from(limit.min(PAGE_MAX)));
         let offset = Value::Integer(i64::try_from(offset).unwrap_or(i64::MAX));
-        self.read_accounts("ORDER BY d.\"id\" LIMIT ? OFFSET ?", vec![limit, offset], std::mem::take)
+        if search.is_empty() {
+            let condition = "ORDER BY d.\"id\" LIMIT ? OFFSET ?";
+            return self.read_accounts(condition, vec![limit, offset], std::mem::take);
+        }
+        let search = Value::Text(search.to_owned());
+        let condition = "WHERE instr(lower(d.\"email\"), lower(?)) > 0 OR d.\"id\" = ?
+                         ORDER BY d.\"id\" LIMIT ? OFFSET ?";
+        self.read_accounts(condition, vec![search.clone(), search, limit, offset], std::mem::take)
     }
 
     /// How many accounts may administer: have the role `admin` and are not disabled.
@@ -116,18 +132,33 @@ impl Store {
         })
     }
 
-    /// Sets or removes the password. Sessions go on; the caller ends them if it should be so.
+    /// Sets or removes the password, and ends all sessions.
     ///
     /// Fails with [`Error::NotFound`].
     pub fn set_password_hash(&self, user_id: &str, hash: Option<String>) -> Pending<()> {
         self.write(Command::SetPasswordHash, SetPasswordHash { user_id: user_id.to_owned(), hash })
     }
 
-    /// Disables an account, which ends its sessions, or enables it again.
+    /// Replaces the hash of the same password; sessions go on. Does nothing if the hash is no longer
+    /// `before`.
+    pub fn rehash_password(&self, user_id: &str, before: String, after: String) -> Pending<()> {
+        let user_id = user_id.to_owned();
+        self.write(Command::RehashPassword, RehashPassword { user_id, before, after })
+    }
+
+    /// Replaces the document, which is at `expected_rev`, and the password of an account, and ends all
+    /// its sessions.
     ///
-    /// Fails with [`Error::NotFound`].
-    pub fn set_disabled(&self, user_id: &str, disabled: bool, actor: String) -> Pending<Account> {
-        self.write(Command::SetDisabled, SetDisabled { user_id: user_id.to_owned(), disabled, actor })
+    /// Fails with [`Error::NotFound`], [`Error::Stale`], and as [`Store::create_account`].
+    pub fn change_account(
+        &self,
+        user_id: &str,
+        expected_rev: i64,
+        account: NewAccount,
+        actor: String,
+    ) -> Pending<Account> {
+        let user_id = user_id.to_owned();
+        self.write(Command::ChangeAccount, Change { user_id, expected_rev, account, actor })
     }
 
     fn read_accounts<O: Send + 'static>(
@@ -220,25 +251,33 @@ pub(crate) fn set_password_hash(session: &mut Session<'_>, input: SetPasswordHas
         .connection
         .prepare_cached("UPDATE _alyx_credentials SET password_hash = ?, updated_at = ? WHERE user_id = ?")?
         .execute(params![input.hash, session.now, input.user_id])?;
-    if updated == 1 { Ok(()) } else { Err(Error::NotFound) }
+    if updated != 1 {
+        return Err(Error::NotFound);
+    }
+    sessions::end_all_of(session, &input.user_id)?;
+    Ok(())
 }
 
-pub(crate) fn set_disabled(session: &mut Session<'_>, input: SetDisabled) -> Result<Account, Error> {
+pub(crate) fn rehash_password(session: &mut Session<'_>, input: RehashPassword) -> Result<(), Error> {
+    session
+        .connection
+        .prepare_cached(
+            "UPDATE _alyx_credentials SET password_hash = ? WHERE user_id = ? AND password_hash = ?",
+        )?
+        .execute(params![input.after, input.user_id, input.before])?;
+    Ok(())
+}
+
+pub(crate) fn change(session: &mut Session<'_>, input: Change) -> Result<Account, Error> {
+    let Change { user_id, expected_rev, account: NewAccount { document, password_hash }, actor } = input;
     let users = Arc::clone(users_of(session.schema)?);
-    let before = documents::fetch(session.connection, &users, &input.user_id)?.ok_or(Error::NotFound)?;
-    let mut after = before.clone();
-    for (field, value) in users.fields.iter().zip(&mut after.values) {
-        if field.name == "disabled" {
-            *value = Value::Integer(i64::from(input.disabled));
-        } else if field.on_update_now {
-            *value = Value::Text(session.now.clone());
-        }
+    let before = documents::fetch(session.connection, &users, &user_id)?.ok_or(Error::NotFound)?;
+    if before.rev != expected_rev {
+        return Err(Error::Stale);
     }
-    let document = documents::replace(session, &users, &before, after, &input.actor)?;
-    if input.disabled {
-        sessions::end_all_of(session, &input.user_id)?;
-    }
-    with_password(session.connection, &users, document)
+    let document = documents::replace(session, &users, &before, document, &actor)?;
+    set_password_hash(session, SetPasswordHash { user_id, hash: password_hash.clone() })?;
+    Ok(Account { users, document, password_hash })
 }
 
 impl fmt::Debug for NewAccount {

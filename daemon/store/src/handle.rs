@@ -180,7 +180,7 @@ impl Store {
         let audit = self.audit.clone();
         let queued = Queued { deadline: self.deadline, audit, ..Queued::new(command(Job { input, reply })) };
         let pushed = match &self.transaction {
-            Some(steps) => steps.push(Step::Write(queued)).map_err(ended),
+            Some(steps) => steps.push(Step::Write(Box::new(queued))).map_err(ended),
             None => self.shared.writer.push(queued).map_err(Error::from),
         };
         pushed.map_or_else(Pending::failed, |()| pending)

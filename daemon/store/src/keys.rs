@@ -54,6 +54,25 @@ impl Store {
     pub fn add_signing_key(&self, key: SigningKey) -> Pending<()> {
         self.write(Command::AddSigningKey, key)
     }
+
+    /// Adds a key and removes those with one of the names in `remove`.
+    pub fn rotate_signing_key(&self, key: SigningKey, remove: Vec<String>) -> Pending<()> {
+        self.write(Command::RotateSigningKey, Rotate { key, remove })
+    }
+}
+
+/// Input of [`rotate`].
+#[derive(Debug)]
+pub(crate) struct Rotate {
+    key: SigningKey,
+    remove: Vec<String>,
+}
+
+pub(crate) fn rotate(session: &mut Session<'_>, input: Rotate) -> Result<(), Error> {
+    for kid in input.remove {
+        session.connection.prepare_cached("DELETE FROM _alyx_signing_keys WHERE kid = ?")?.execute([kid])?;
+    }
+    add(session, input.key)
 }
 
 pub(crate) fn add(session: &mut Session<'_>, key: SigningKey) -> Result<(), Error> {

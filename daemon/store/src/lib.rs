@@ -56,5 +56,5 @@ pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
 pub use options::{OnChange, OpenCheck, Options, SecureDelete, Synchronous};
-pub use sessions::{NewSession, Rotation};
+pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};

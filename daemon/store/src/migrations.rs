@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_answers.sql"),
     include_str!("migrations/0004_changes.sql"),
+    include_str!("migrations/0005_sessions.sql"),
 ];
 
 /// Applies what is missing.

@@ -23,6 +23,14 @@ pub(crate) fn before(time: Timestamp, duration: std::time::Duration) -> Timestam
         .unwrap_or(Timestamp::MIN)
 }
 
+/// `time` plus `duration`, or the latest time there is.
+pub(crate) fn after(time: Timestamp, duration: std::time::Duration) -> Timestamp {
+    SignedDuration::try_from(duration)
+        .ok()
+        .and_then(|duration| time.checked_add(duration).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{from_text, to_text};

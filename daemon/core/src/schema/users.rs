@@ -16,7 +16,8 @@ pub(super) fn base_fields() -> Vec<Field> {
     let now = Some(DefaultValue::Now);
     vec![
         Field { primary: true, default: Some(DefaultValue::Auto), ..plain("id", FieldKind::Id) },
-        Field { unique: true, ..plain("email", FieldKind::Email) },
+        // Null for anonymous accounts only; whoever makes another one sees to it.
+        Field { unique: true, nullable: true, ..plain("email", FieldKind::Email) },
         Field { default: text(USER_ROLE), ..plain("role", FieldKind::String) },
         Field { default: truth(false), ..plain("verified", FieldKind::Bool) },
         Field { default: truth(false), internal: true, ..plain("disabled", FieldKind::Bool) },

@@ -3,16 +3,15 @@
 //! The body is a document of `users` with a `password` beside its fields. Owners set their address and
 //! the fields that the project added; roles and the like are for administrators.
 
-use std::fmt;
-
 use alyx_core::document::{Access, Document, DocumentError, FieldError, Fresh, parse_create};
 use alyx_core::identity::Identity;
 use alyx_core::schema::Collection;
-use alyx_store::{Account, NewAccount, Store};
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use alyx_core::value::Value;
+use alyx_store::{Account, NewAccount};
 use serde_json::value::RawValue;
 
 use super::Auth;
+use super::body::AccountBody;
 use super::passwords::{self, Weak};
 use super::session::{Begun, Client, Method};
 use crate::audit::{self, Action, Event};
@@ -20,108 +19,163 @@ use crate::clock;
 use crate::config::Registration;
 use crate::documents::USERS;
 use crate::limits::PASSWORD_MAX_BYTES;
-use crate::problem::{ApiError, Code, internal, invalid_fields};
+use crate::problem::{ApiError, Code, invalid_fields};
 
 /// Who makes an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum By {
+pub(super) enum By {
+    /// Somebody, for themselves.
     Owner,
+    /// Somebody who shows that they run the service.
     Admin,
 }
 
-/// A body with a `password` beside the fields of a document. Everything is kept as it was written,
-/// twice if it was there twice; the document parser is the one that judges.
-#[derive(Debug)]
-pub struct NewUser {
-    fields: Vec<(String, Box<RawValue>)>,
-    password: Option<Box<RawValue>>,
+/// A new account that is not stored yet.
+pub(super) struct Draft {
+    pub document: Document,
+    pub password: Option<String>,
+    pub password_hash: Option<String>,
 }
 
 impl Auth {
     /// Makes an account for a stranger and signs in.
-    pub async fn register(&self, user: NewUser, client: &Client) -> Result<Begun, ApiError> {
+    pub async fn register(&self, body: AccountBody, client: &Client) -> Result<Begun, ApiError> {
         if self.0.settings.registration == Registration::Closed {
             return Err(ApiError::new(Code::RegistrationClosed, "Only administrators make accounts here."));
         }
         self.allow_register(client)?;
-        let event = Event::new(Action::Register, &Identity::Anonymous, client);
-        let store = audit::with(&self.0.store, event);
-        let account = self.create(user, By::Owner, &Identity::Anonymous, &store).await?;
+        let draft = self.draft(body, By::Owner)?;
+        let account = self.create(draft, Action::Register, &Identity::Anonymous, client).await?;
         self.begin(&account, Method::Registration, client).await
-    }
-
-    /// Makes an account on behalf of an administrator and gives it as JSON.
-    pub async fn create_user(
-        &self,
-        user: NewUser,
-        who: &Identity,
-        client: &Client,
-    ) -> Result<Vec<u8>, ApiError> {
-        let event = Event::new(Action::UserCreate, who, client);
-        let store = audit::with(&self.0.store, event);
-        let account = self.create(user, By::Admin, who, &store).await?;
-        Ok(crate::documents::to_json(&account.users, &account.document, &Access::Admin.into()))
     }
 
     /// The account of a user as its owner sees it.
     pub async fn me(&self, who: &Identity) -> Result<Box<RawValue>, ApiError> {
-        let signed_out = || ApiError::new(Code::Unauthenticated, "Sign in to see your account.");
-        let user = who.user().ok_or_else(signed_out)?;
-        let account = self.0.store.account_by_id(&user.id).await?.ok_or_else(signed_out)?;
+        let account = self.own_account(who).await?;
         self.user_json(&account)
     }
 
-    async fn create(
-        &self,
-        user: NewUser,
-        by: By,
-        who: &Identity,
-        store: &Store,
-    ) -> Result<Account, ApiError> {
+    /// The account of somebody who signed in.
+    pub(super) async fn own_account(&self, who: &Identity) -> Result<Account, ApiError> {
+        let user = who.user().ok_or_else(signed_out)?;
+        self.0.store.account_by_id(&user.id).await?.ok_or_else(signed_out)
+    }
+
+    /// Reads the body of a new account; all wrong fields are reported at once.
+    pub(super) fn draft(&self, mut body: AccountBody, by: By) -> Result<Draft, ApiError> {
         let catalog = self.0.catalog.load_full();
         let collection = users(&catalog)?;
         let mut errors = Vec::new();
-        let password = self.password_of(&user, by, &mut errors);
-        let document = document_of(collection, &user, by, &mut errors)?;
-        let (Some(document), true) = (document, errors.is_empty()) else {
-            return Err(invalid_fields(errors));
+        let email = body.text("email").unwrap_or_default();
+        let password = self.new_password(&mut body, &email, &mut errors);
+        let password_hash = match by {
+            By::Owner => None,
+            By::Admin => imported_hash(&mut body, &mut errors),
         };
-        let password_hash = match password {
-            Some(password) => Some(self.0.passwords.hash(password).await?),
-            None => None,
-        };
-        let account = NewAccount { document, password_hash };
-        Ok(store.create_account(account, who.label()).await?)
+        // An account of an administrator's making may have no password: nobody can sign in by one then.
+        let given = password.is_some() || !errors.is_empty();
+        if by == By::Owner && !given {
+            errors.push(field("password", "required", "A password is needed."));
+        }
+        if password.is_some() && password_hash.is_some() {
+            errors.push(field("password_hash", "conflict", "There is a password already."));
+        }
+        let document = document_of(collection, &body, by, &mut errors)?;
+        require_email(collection, document.as_ref(), &mut errors);
+        match document {
+            Some(document) if errors.is_empty() => Ok(Draft { document, password, password_hash }),
+            _ => Err(invalid_fields(errors)),
+        }
     }
 
-    fn password_of(&self, user: &NewUser, by: By, errors: &mut Vec<FieldError>) -> Option<String> {
-        let mut wrong = |code, message: String| {
-            errors.push(FieldError { field: "password".to_owned(), code, message });
-            None
+    /// Stores a new account.
+    pub(super) async fn create(
+        &self,
+        draft: Draft,
+        action: Action,
+        who: &Identity,
+        client: &Client,
+    ) -> Result<Account, ApiError> {
+        let password_hash = match draft.password {
+            Some(password) => Some(self.0.passwords.hash(password).await?),
+            None => draft.password_hash,
         };
-        let Some(raw) = &user.password else {
-            return match by {
-                By::Owner => wrong("required", "A password is needed.".to_owned()),
-                // An account that nobody can sign in to by password.
-                By::Admin => None,
-            };
+        let catalog = self.0.catalog.load_full();
+        let (place, _) = users(&catalog)?.primary();
+        let id = draft.document.values.get(place).and_then(Value::as_text).unwrap_or_default();
+        let event = Event::new(action, who, client).target(format!("user:{id}"));
+        let account = NewAccount { document: draft.document, password_hash };
+        Ok(audit::with(&self.0.store, event).create_account(account, who.label()).await?)
+    }
+
+    /// Takes a new password out of a body and judges it.
+    pub(super) fn new_password(
+        &self,
+        body: &mut AccountBody,
+        email: &str,
+        errors: &mut Vec<FieldError>,
+    ) -> Option<String> {
+        let settings = &self.0.settings;
+        let password = match body.take("password") {
+            Ok(password) => password?,
+            Err(error) => {
+                errors.push(error);
+                return None;
+            }
         };
-        let Ok(password) = serde_json::from_str::<String>(raw.get()) else {
-            return wrong("invalid_type", "The password must be text.".to_owned());
-        };
-        let least = self.0.settings.min_password_length;
-        match passwords::check(&password, least) {
-            Ok(()) => Some(password),
+        let least = settings.min_password_length;
+        let (code, message) = match passwords::check(&password, least, &settings.password_policy, email) {
+            Ok(()) => return Some(password),
             Err(Weak::TooShort) => {
-                wrong("too_short", format!("The password must have at least {least} characters."))
+                ("too_short", format!("The password must have at least {least} characters."))
             }
-            Err(Weak::TooLong) => {
-                wrong("too_long", format!("The password may have {PASSWORD_MAX_BYTES} bytes."))
+            Err(Weak::TooLong) => ("too_long", format!("The password may have {PASSWORD_MAX_BYTES} bytes.")),
+            Err(Weak::Common) => ("too_common", "The password is one of the most common ones.".to_owned()),
+            Err(Weak::Personal) => ("too_personal", "The password contains the address.".to_owned()),
+            Err(Weak::Lacks(rule)) => {
+                ("too_simple", format!("The password must have {}.", passwords::name_of(rule)))
             }
-            Err(Weak::Common) => {
-                wrong("too_common", "This password is one of the first that are guessed.".to_owned())
-            }
+        };
+        errors.push(field("password", code, message));
+        None
+    }
+}
+
+pub(super) fn signed_out() -> ApiError {
+    ApiError::new(Code::Unauthenticated, "Sign in to do this.")
+}
+
+pub(super) fn field(name: &str, code: &'static str, message: impl Into<String>) -> FieldError {
+    FieldError { field: name.to_owned(), code, message: message.into() }
+}
+
+fn imported_hash(body: &mut AccountBody, errors: &mut Vec<FieldError>) -> Option<String> {
+    match body.take("password_hash") {
+        Ok(Some(hash)) if passwords::is_importable(&hash) => Some(hash),
+        Ok(Some(_)) => {
+            let message =
+                "It must be a hash of Argon2 in PHC form or of bcrypt, of a cost that can be borne.";
+            errors.push(field("password_hash", "invalid", message));
+            None
         }
+        Ok(None) => None,
+        Err(error) => {
+            errors.push(error);
+            None
+        }
+    }
+}
+
+/// Only anonymous accounts have no address.
+pub(super) fn require_email(
+    collection: &Collection,
+    document: Option<&Document>,
+    errors: &mut Vec<FieldError>,
+) {
+    let Some((place, _)) = collection.field("email") else { return };
+    let missing = document.is_some_and(|document| document.values.get(place) == Some(&Value::Null));
+    if missing && !errors.iter().any(|error| error.field == "email") {
+        errors.push(field("email", "required", "An address is needed."));
     }
 }
 
@@ -131,7 +185,7 @@ impl Auth {
 /// address, which only the server sets, as the server's.
 fn document_of(
     collection: &Collection,
-    user: &NewUser,
+    body: &AccountBody,
     by: By,
     errors: &mut Vec<FieldError>,
 ) -> Result<Option<Document>, ApiError> {
@@ -141,17 +195,33 @@ fn document_of(
         parse_create(collection, body, access, &mut fresh)
     };
     if by == By::Owner {
-        match parse(&user.body(|name| name != "email")?, Access::Client) {
-            // The address is checked below.
-            Err(DocumentError::Fields(found)) => {
-                errors.extend(found.into_iter().filter(|error| error.field != "email"))
-            }
-            Err(other) => return Err(other.into()),
-            Ok(_) => {}
-        }
+        judge_as_client(parse(&body.json(|name| name != "email")?, Access::Client), errors)?;
     }
     let access = if by == By::Owner { Access::System } else { Access::Admin };
-    match parse(&user.body(|_| true)?, access) {
+    document_or_errors(parse(&body.json(|_| true)?, access), errors)
+}
+
+/// Takes over what a client may not set. The address is judged otherwise.
+pub(super) fn judge_as_client(
+    parsed: Result<Document, DocumentError>,
+    errors: &mut Vec<FieldError>,
+) -> Result<(), ApiError> {
+    match parsed {
+        Err(DocumentError::Fields(found)) => {
+            errors.extend(found.into_iter().filter(|error| error.field != "email"));
+        }
+        Err(other) => return Err(other.into()),
+        Ok(_) => {}
+    }
+    Ok(())
+}
+
+/// The document, or `None` with its errors added to those that were found before.
+pub(super) fn document_or_errors(
+    parsed: Result<Document, DocumentError>,
+    errors: &mut Vec<FieldError>,
+) -> Result<Option<Document>, ApiError> {
+    match parsed {
         Ok(document) => Ok(Some(document)),
         Err(DocumentError::Fields(found)) => {
             let reported: Vec<String> = errors.iter().map(|error| error.field.clone()).collect();
@@ -162,70 +232,10 @@ fn document_of(
     }
 }
 
-fn users(catalog: &alyx_core::catalog::Catalog) -> Result<&Collection, ApiError> {
+/// The collection of accounts.
+pub(super) fn users(catalog: &alyx_core::catalog::Catalog) -> Result<&Collection, ApiError> {
     let entry = catalog.collection(USERS);
     entry
         .map(|entry| entry.collection.as_ref())
         .ok_or_else(|| ApiError::new(Code::CollectionNotFound, "There are no users."))
-}
-
-impl NewUser {
-    /// The fields as the JSON they came as.
-    fn body(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<u8>, ApiError> {
-        let mut out = vec![b'{'];
-        for (name, value) in self.fields.iter().filter(|(name, _)| wanted(name)) {
-            if out.len() > 1 {
-                out.push(b',');
-            }
-            serde_json::to_writer(&mut out, name).map_err(|error| internal("copy a body", &error))?;
-            out.push(b':');
-            out.extend_from_slice(value.get().as_bytes());
-        }
-        out.push(b'}');
-        Ok(out)
-    }
-}
-
-impl<'de> Deserialize<'de> for NewUser {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-
-        impl<'de> Visitor<'de> for Fields {
-            type Value = NewUser;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<NewUser, A::Error> {
-                let mut user = NewUser { fields: Vec::new(), password: None };
-                while let Some((name, value)) = access.next_entry::<String, Box<RawValue>>()? {
-                    if name != "password" {
-                        user.fields.push((name, value));
-                    } else if user.password.replace(value).is_some() {
-                        return Err(serde::de::Error::custom("the password is there twice"));
-                    }
-                }
-                Ok(user)
-            }
-        }
-
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::NewUser;
-
-    #[test]
-    fn bodies_keep_what_was_written() {
-        let text = r#"{"email":"a@b.c","n":12345678901234567890.5,"password":"x","n":1}"#;
-        let user: NewUser = serde_json::from_str(text).unwrap();
-        let body = String::from_utf8(user.body(|_| true).unwrap()).unwrap();
-        assert_eq!(body, r#"{"email":"a@b.c","n":12345678901234567890.5,"n":1}"#);
-        assert_eq!(user.password.unwrap().get(), "\"x\"");
-        assert!(serde_json::from_str::<NewUser>(r#"{"password":"x","password":"y"}"#).is_err());
-        assert!(serde_json::from_str::<NewUser>("[]").is_err());
-    }
 }

@@ -5,11 +5,10 @@
 //! ends the session it belongs to; the store allows a short grace for two refreshes at once.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use alyx_core::document::Access;
 use alyx_core::identity::Identity;
-use alyx_store::{Account, NewSession, Rotation};
+use alyx_store::{Account, Lifetimes, NewSession, Rotation};
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -19,11 +18,12 @@ use serde_json::value::RawValue;
 
 use super::Auth;
 use super::facts::UserFacts;
+use super::passwords::Verdict;
 use super::second_factor::SecondFactor;
 use crate::audit::{self, Action, Event};
 use crate::clock;
 use crate::documents::to_json;
-use crate::problem::{ApiError, Code, internal};
+use crate::problem::{ApiError, Code, error_chain, internal};
 use crate::throttle::Meter;
 
 /// Where a request comes from; kept with the session.
@@ -34,8 +34,20 @@ pub struct Client {
     pub user_agent: String,
     /// For the audit log.
     pub request_id: String,
+    /// How it wants its tokens.
+    pub mode: Mode,
     /// What the request takes from buckets.
     pub meter: Meter,
+}
+
+/// How a client carries its tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It gets them as text and sends them itself.
+    #[default]
+    Bearer,
+    /// They are cookies that no script can read.
+    Cookie,
 }
 
 /// How somebody showed who they are.
@@ -45,6 +57,10 @@ pub enum Method {
     Registration,
     /// By its password.
     Password,
+    /// By nothing: the account is made for whoever asks.
+    Anonymous,
+    /// By claiming an anonymous account from within its session.
+    Upgrade,
 }
 
 impl Method {
@@ -53,6 +69,8 @@ impl Method {
         match self {
             Self::Registration => "registration",
             Self::Password => "password",
+            Self::Anonymous => "anonymous",
+            Self::Upgrade => "upgrade",
         }
     }
 }
@@ -67,14 +85,48 @@ pub enum Begun {
     SecondFactor(SecondFactor),
 }
 
-/// The answer of everything that signs in, and of refresh.
+/// The answer of everything that signs in, and of refresh. In cookie mode the tokens are in the cookies
+/// and nowhere else.
 #[derive(Debug, Serialize)]
 pub struct SignedIn {
-    access_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_token: Option<String>,
     token_type: &'static str,
     expires_in: u64,
-    refresh_token: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    csrf_token: Option<String>,
     user: Box<RawValue>,
+    #[serde(skip)]
+    cookies: Option<Cookies>,
+}
+
+/// The tokens of a session whose client is a page.
+#[derive(Clone, Debug)]
+pub struct Cookies {
+    pub access: String,
+    pub access_seconds: u64,
+    pub refresh: String,
+    pub refresh_seconds: u64,
+    pub csrf: String,
+}
+
+impl Begun {
+    /// The cookies that go with the answer.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        match self {
+            Self::SignedIn(signed_in) => signed_in.cookies(),
+            Self::SecondFactor(_) => None,
+        }
+    }
+}
+
+impl SignedIn {
+    /// The cookies that go with the answer.
+    pub fn cookies(&self) -> Option<&Cookies> {
+        self.cookies.as_ref()
+    }
 }
 
 impl Auth {
@@ -88,10 +140,13 @@ impl Auth {
         let guess = self.guess(&email, client).await?;
         let account = parts.store.account_by_email(&email).await?;
         let hash = account.as_ref().and_then(|account| account.password_hash.clone());
-        let matches = parts.passwords.verify(password, hash).await?;
+        let verdict = parts.passwords.verify(password.clone(), hash).await?;
         match account {
-            Some(account) if matches => {
+            Some(account) if verdict != Verdict::Wrong => {
                 guess.succeeded();
+                if verdict == Verdict::Outdated {
+                    self.rehash(&account, password).await;
+                }
                 self.begin(&account, Method::Password, client).await
             }
             found => {
@@ -129,42 +184,65 @@ impl Auth {
         audit::record(&self.0.store, event.denied()).await;
     }
 
+    /// Replaces a hash of another cost, or of another algorithm, now that the password is known. If that
+    /// fails, the next time will do.
+    async fn rehash(&self, account: &Account, password: String) {
+        let Some(before) = account.password_hash.clone() else { return };
+        let Ok(after) = self.0.passwords.hash(password).await else { return };
+        let id = self.facts(account).id;
+        if let Err(error) = self.0.store.rehash_password(&id, before, after).await {
+            tracing::warn!(
+                user = id,
+                "the password of user {id} keeps its old hash: {}",
+                error_chain(&error)
+            );
+        }
+    }
+
     /// Exchanges a refresh token for new tokens.
     pub async fn refresh(&self, token: &str, client: &Client) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
         let (next, next_hash) = new_refresh_token();
-        let (session, user) = match self.rotate(token, next_hash).await? {
+        let settings = &parts.settings;
+        let lifetimes = Lifetimes { idle: settings.refresh_ttl, most: settings.session_ttl };
+        let event = Event::new(Action::SessionRefresh, &Identity::Anonymous, client);
+        let store = audit::with(&parts.store, event);
+        let rotated = store.rotate_refresh(hash_of(token), next_hash, Timestamp::now(), lifetimes).await?;
+        let (session, user) = match rotated {
             Rotation::Rotated { session_id, user_id } => (session_id, user_id),
             Rotation::Reused { session_id, user_id } => {
-                parts.ended.add(session_id.clone(), Instant::now());
+                parts.users.forget(&user_id);
                 tracing::warn!(
                     session = session_id,
                     user = user_id,
                     "a used refresh token was presented: ended session {session_id} of user {user_id}"
                 );
-                let event = Event::new(Action::SessionReuse, &Identity::Anonymous, client)
-                    .target(format!("session:{session_id}"))
-                    .detail("user", user_id);
-                audit::record(&parts.store, event.denied()).await;
                 return Err(invalid_refresh());
             }
             Rotation::Unknown => return Err(invalid_refresh()),
         };
         let account = parts.store.account_by_id(&user).await?;
         match account {
-            Some(account) if !self.facts(&account).disabled => self.answer(&account, &session, next),
+            Some(account) if !self.facts(&account).disabled => {
+                self.answer(&account, &session, next, client.mode)
+            }
             _ => {
-                self.end_session(session, client).await?;
+                self.end_session(&session, client).await?;
                 Err(invalid_refresh())
             }
         }
     }
 
+    /// The running session of a refresh token. Uses nothing up.
+    pub async fn session_of_refresh(&self, token: &str) -> Result<Option<String>, ApiError> {
+        Ok(self.0.store.session_of_refresh(hash_of(token)).await?)
+    }
+
     /// Ends the session of a refresh token. A token that means nothing is no error: the caller is
     /// signed out either way.
     pub async fn logout(&self, token: &str, client: &Client) -> Result<(), ApiError> {
-        match self.0.store.session_of_refresh(hash_of(token)).await? {
-            Some(session) => self.end_session(session, client).await,
+        match self.session_of_refresh(token).await? {
+            Some(session) => self.end_session(&session, client).await,
             None => Ok(()),
         }
     }
@@ -184,28 +262,24 @@ impl Auth {
             user_id: self.facts(account).id,
             refresh_hash: hash,
             created_at: now,
-            expires_at: now + parts.settings.refresh_ttl,
+            expires_at: now + parts.settings.refresh_ttl.min(parts.settings.session_ttl),
             ip: client.address.map(|address| address.to_string()).unwrap_or_default(),
             user_agent: client.user_agent.clone(),
+            method: method.as_str().to_owned(),
         };
         let event = Event::new(Action::SessionBegin, &self.identity_of(account, &id), client)
             .target(format!("session:{id}"))
             .detail("method", method.as_str());
         audit::with(&parts.store, event).start_session(session).await?;
-        self.answer(account, &id, token)
+        self.answer(account, &id, token, client.mode)
     }
 
-    async fn rotate(&self, token: &str, next: [u8; 32]) -> Result<Rotation, ApiError> {
-        let now = Timestamp::now();
-        let expires_at = now + self.0.settings.refresh_ttl;
-        Ok(self.0.store.rotate_refresh(hash_of(token), next, now, expires_at).await?)
-    }
-
-    async fn end_session(&self, session: String, client: &Client) -> Result<(), ApiError> {
+    async fn end_session(&self, session: &str, client: &Client) -> Result<(), ApiError> {
         let event = Event::new(Action::SessionEnd, &Identity::Anonymous, client);
         let event = event.target(format!("session:{session}"));
-        audit::with(&self.0.store, event).end_session(&session).await?;
-        self.0.ended.add(session, Instant::now());
+        if let Some(user) = audit::with(&self.0.store, event).end_session(session).await? {
+            self.0.users.forget(&user);
+        }
         Ok(())
     }
 
@@ -213,16 +287,47 @@ impl Auth {
         UserFacts::of(account)
     }
 
-    fn answer(&self, account: &Account, session: &str, refresh_token: String) -> Result<SignedIn, ApiError> {
+    fn answer(
+        &self,
+        account: &Account,
+        session: &str,
+        refresh_token: String,
+        mode: Mode,
+    ) -> Result<SignedIn, ApiError> {
+        let parts = &self.0;
         let facts = self.facts(account);
-        let signed = self.0.tokens.sign(&facts.id, session, &facts.role, clock::now_seconds());
+        let signed = parts.tokens.sign(&facts.id, session, &facts.role, clock::now_seconds());
         let (access_token, expires_in) = signed.map_err(|error| internal("sign a token", &error))?;
-        Ok(SignedIn {
-            access_token,
-            token_type: "Bearer",
-            expires_in,
-            refresh_token,
-            user: self.user_json(account)?,
+        let user = self.user_json(account)?;
+        Ok(match mode {
+            Mode::Bearer => SignedIn {
+                access_token: Some(access_token),
+                token_type: "Bearer",
+                expires_in,
+                refresh_token: Some(refresh_token),
+                csrf_token: None,
+                user,
+                cookies: None,
+            },
+            Mode::Cookie => {
+                let csrf = parts.tokens.csrf_token(session);
+                let cookies = Cookies {
+                    access: access_token,
+                    access_seconds: expires_in,
+                    refresh: refresh_token,
+                    refresh_seconds: parts.settings.refresh_ttl.as_secs(),
+                    csrf: csrf.clone(),
+                };
+                SignedIn {
+                    access_token: None,
+                    token_type: "Cookie",
+                    expires_in,
+                    refresh_token: None,
+                    csrf_token: Some(csrf),
+                    user,
+                    cookies: Some(cookies),
+                }
+            }
         })
     }
 

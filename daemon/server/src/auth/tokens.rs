@@ -1,23 +1,30 @@
-//! Access tokens: JWT (RFC 7519) in the profile of RFC 9068, signed with Ed25519.
+//! Access tokens: JWT (RFC 7519) in the profile of RFC 9068, signed with Ed25519 or, on request, with
+//! HMAC-SHA256.
 //!
-//! The algorithm and the keys come from here, never from the token: of its header only `kid` selects
-//! among our own keys. Checked: signature, `typ`, `iss`, `aud`, `exp`, `nbf`, `iat`.
+//! The algorithm and the keys come from the configuration, never from the token: of its header only
+//! `kid` selects among our own keys. Checked: signature, `typ`, `iss`, `aud`, `exp`, `nbf`, `iat`.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use alyx_store::{SigningKey, Store};
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
+use alyx_store::Store;
+use arc_swap::ArcSwap;
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 
+use super::keyring::{self, Keyring};
 use crate::clock;
 use crate::config;
 use crate::limits::TOKEN_MAX_BYTES;
 
 /// Media type of the profile, RFC 9068 §2.1.
 const TYPE: &str = "at+jwt";
+
+/// `scope` of a session's token: everything that its user may do.
+const SCOPE: &str = "*";
 
 /// How far `nbf` and `iat` may lie ahead: our own clock may be set back a little.
 const LEEWAY_SECONDS: u64 = 5;
@@ -38,6 +45,8 @@ pub struct Claims {
     pub jti: String,
     /// For clients. The server reads the account instead.
     pub role: String,
+    /// What the token is good for: [`SCOPE`].
+    pub scope: String,
 }
 
 /// Signs and verifies.
@@ -45,9 +54,8 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     ttl: Duration,
-    kid: String,
-    signing: EncodingKey,
-    verifying: HashMap<String, DecodingKey>,
+    keys: ArcSwap<Keyring>,
+    csrf: hmac::Key,
     validation: Validation,
 }
 
@@ -80,49 +88,76 @@ pub enum Refused {
 }
 
 impl Tokens {
-    /// Reads the keys of the database; makes one if there is none.
+    /// Reads the keys of the database; makes those that are missing.
     pub async fn load(settings: &config::Auth, store: &Store) -> Result<Self, StartError> {
-        let mut keys = store.signing_keys().await?;
-        if keys.is_empty() {
-            let key = generate()?;
-            store.add_signing_key(key.clone()).await?;
-            tracing::info!(kid = %key.kid, "made the key {} that signs tokens", key.kid);
-            keys.push(key);
-        }
-        Self::new(settings, &keys)
+        let (keys, csrf) = keyring::load(settings, store).await?;
+        Ok(Self::new(settings, keys, csrf))
     }
 
-    /// The newest key, which comes first, signs; all of them verify.
-    fn new(settings: &config::Auth, keys: &[SigningKey]) -> Result<Self, StartError> {
-        let newest = keys.first().ok_or(StartError::Generate)?;
-        let mut verifying = HashMap::new();
-        for key in keys {
-            let pair = Ed25519KeyPair::from_pkcs8(&key.pkcs8);
-            let pair = pair.map_err(|_| StartError::DamagedKey(key.kid.clone()))?;
-            verifying.insert(key.kid.clone(), DecodingKey::from_ed_der(pair.public_key().as_ref()));
-        }
-        let mut validation = Validation::new(Algorithm::EdDSA);
+    fn new(settings: &config::Auth, keys: Keyring, csrf: hmac::Key) -> Self {
+        let mut validation = Validation::new(keys.algorithm);
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&[&settings.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         // Times are checked below against a clock that comes in as a value.
         validation.validate_exp = false;
-        Ok(Self {
+        Self {
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
             ttl: settings.access_ttl,
-            kid: newest.kid.clone(),
-            signing: EncodingKey::from_ed_der(&newest.pkcs8),
-            verifying,
+            keys: ArcSwap::from_pointee(keys),
+            csrf,
             validation,
-        })
+        }
+    }
+
+    /// The keys in use.
+    pub fn keys(&self) -> Arc<Keyring> {
+        self.keys.load_full()
+    }
+
+    /// Makes a new key that signs from now on; through `store`, which may be audited. Gives its name,
+    /// or `None` if a configured secret signs.
+    pub async fn rotate(&self, store: &Store, drop_previous: bool) -> Result<Option<String>, StartError> {
+        let keys = self.keys.load_full();
+        if keys.algorithm != Algorithm::EdDSA {
+            return Ok(None);
+        }
+        let row = keyring::generate()?;
+        let gone = if drop_previous { keys.names() } else { keys.retired(clock::now_seconds()) };
+        store.rotate_signing_key(row.clone(), gone).await?;
+        let rotated = keys.rotated(&row, self.ttl, drop_previous)?;
+        // Another rotation may have come in between; then neither key is lost.
+        self.keys.rcu(|current| {
+            let again = if Arc::ptr_eq(current, &keys) {
+                Ok(rotated.clone())
+            } else {
+                current.rotated(&row, self.ttl, drop_previous)
+            };
+            again.unwrap_or_else(|_| rotated.clone())
+        });
+        Ok(Some(row.kid))
+    }
+
+    /// What a page must send along with a cookie of this session, to show that it can read what the
+    /// server tells it and not only make the browser send.
+    pub fn csrf_token(&self, session: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.csrf, session.as_bytes()))
+    }
+
+    /// Whether it is the token of this session; in constant time.
+    pub fn is_csrf_token(&self, session: &str, token: &str) -> bool {
+        let tag = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+        hmac::verify(&self.csrf, session.as_bytes(), &tag).is_ok()
     }
 
     /// A token for a session. Gives the token and its lifetime in seconds.
     pub fn sign(&self, user: &str, session: &str, role: &str, now: u64) -> Result<(String, u64), Refused> {
-        let mut header = Header::new(Algorithm::EdDSA);
+        let keys = self.keys.load();
+        let key = keys.newest();
+        let mut header = Header::new(keys.algorithm);
         header.typ = Some(TYPE.to_owned());
-        header.kid = Some(self.kid.clone());
+        header.kid = Some(key.kid.clone());
         let lifetime = self.ttl.as_secs();
         let claims = Claims {
             iss: self.issuer.clone(),
@@ -134,8 +169,9 @@ impl Tokens {
             nbf: None,
             jti: clock::random_hex::<16>(),
             role: role.to_owned(),
+            scope: SCOPE.to_owned(),
         };
-        Ok((encode(&header, &claims, &self.signing)?, lifetime))
+        Ok((encode(&header, &claims, &key.signing)?, lifetime))
     }
 
     /// Checks a token at a time given in seconds since 1970.
@@ -147,8 +183,9 @@ impl Tokens {
         if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
             return Err(Refused::Type);
         }
-        let key = header.kid.as_ref().and_then(|kid| self.verifying.get(kid)).ok_or(Refused::Key)?;
-        let claims = decode::<Claims>(token, key, &self.validation)?.claims;
+        let keys = self.keys.load();
+        let key = header.kid.as_ref().and_then(|kid| keys.find(kid, now)).ok_or(Refused::Key)?;
+        let claims = decode::<Claims>(token, &key.verifying, &self.validation)?.claims;
         if claims.exp <= now {
             return Err(Refused::Expired);
         }
@@ -159,45 +196,45 @@ impl Tokens {
     }
 }
 
-fn generate() -> Result<SigningKey, StartError> {
-    let pair = Ed25519KeyPair::from_seed_unchecked(&clock::random::<32>());
-    let pkcs8 = pair.map_err(|_| StartError::Generate)?.to_pkcs8().map_err(|_| StartError::Generate)?;
-    Ok(SigningKey {
-        kid: clock::random_hex::<8>(),
-        alg: "EdDSA".to_owned(),
-        pkcs8: pkcs8.as_ref().to_vec(),
-        created_at: Timestamp::now(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use alyx_store::SigningKey;
+    use aws_lc_rs::hmac;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jiff::Timestamp;
     use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
     use serde_json::{Value, json};
 
-    use super::{Tokens, generate};
-    use crate::config::{Auth, Registration};
+    use super::Tokens;
+    use crate::auth::keyring::{Keyring, generate};
+    use crate::config::{Auth, Mode, Overrides, Secret, Source, load};
 
     const NOW: u64 = 1_800_000_000;
 
     fn settings() -> Auth {
-        Auth {
-            registration: Registration::Open,
-            access_ttl: Duration::from_secs(900),
-            refresh_ttl: Duration::from_secs(3600),
-            min_password_length: 8,
-            issuer: "alyx".to_owned(),
-            audience: "alyx".to_owned(),
-            login_per_minute: 5,
-            register_per_minute: 3,
-            reset_per_hour: 3,
-        }
+        let source =
+            Source { file: None, environment: &[], overrides: &Overrides::default(), mode: Mode::Production };
+        load(&source).unwrap().auth
+    }
+
+    fn tokens(keys: &[SigningKey]) -> Tokens {
+        with(&settings(), keys)
+    }
+
+    fn with(settings: &Auth, keys: &[SigningKey]) -> Tokens {
+        let csrf = hmac::Key::new(hmac::HMAC_SHA256, b"of a test");
+        Tokens::new(settings, Keyring::new(settings, keys).unwrap(), csrf)
+    }
+
+    /// A key that was made at a time given in seconds since 1970.
+    fn key_of(seconds: u64) -> SigningKey {
+        let created_at = Timestamp::from_second(i64::try_from(seconds).unwrap()).unwrap();
+        SigningKey { created_at, ..generate().unwrap() }
     }
 
     fn header(key: &SigningKey, algorithm: Algorithm) -> Header {
@@ -209,12 +246,12 @@ mod tests {
 
     fn claims() -> Value {
         json!({ "iss": "alyx", "aud": "alyx", "sub": "u1", "sid": "s1", "iat": NOW, "exp": NOW + 900,
-            "jti": "j1", "role": "user" })
+            "jti": "j1", "role": "user", "scope": "*" })
     }
 
     #[test]
     fn own_tokens_are_valid_until_they_expire() {
-        let tokens = Tokens::new(&settings(), &[generate().unwrap()]).unwrap();
+        let tokens = tokens(&[generate().unwrap()]);
         let (token, lifetime) = tokens.sign("u1", "s1", "user", NOW).unwrap();
         assert_eq!(lifetime, 900);
         assert_eq!(tokens.verify(&token, NOW).unwrap().sub, "u1");
@@ -225,18 +262,68 @@ mod tests {
     }
 
     #[test]
-    fn older_keys_still_verify() {
-        let (old, new) = (generate().unwrap(), generate().unwrap());
-        let before = Tokens::new(&settings(), std::slice::from_ref(&old)).unwrap();
-        let (token, _) = before.sign("u1", "s1", "user", NOW).unwrap();
-        assert!(Tokens::new(&settings(), &[new.clone(), old]).unwrap().verify(&token, NOW).is_ok());
-        assert!(Tokens::new(&settings(), &[new]).unwrap().verify(&token, NOW).is_err());
+    fn older_keys_verify_until_their_tokens_expire() {
+        let (oldest, old, new) = (key_of(NOW - 2_000), key_of(NOW - 1_000), key_of(NOW));
+        let sign = |key: &SigningKey, now| {
+            tokens(std::slice::from_ref(key)).sign("u1", "s1", "user", now).unwrap().0
+        };
+        let (by_oldest, by_old) = (sign(&oldest, NOW), sign(&old, NOW));
+        let ring = tokens(&[new.clone(), old, oldest]);
+        assert!(ring.verify(&by_old, NOW).is_ok());
+        assert!(ring.verify(&by_old, NOW + 899).is_ok());
+        // The oldest was replaced 1,000 seconds ago, longer than tokens live.
+        assert!(ring.verify(&by_oldest, NOW).is_err());
+        assert!(tokens(&[new]).verify(&by_old, NOW).is_err());
+        assert_eq!(ring.keys().jwks(NOW)["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(ring.keys().jwks(NOW + 900)["keys"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_rotation_signs_nobody_out_and_a_drop_does() {
+        let ring = tokens(&[key_of(NOW - 1_000)]);
+        let (token, _) = ring.sign("u1", "s1", "user", NOW).unwrap();
+        let rotate = |drop_previous| {
+            let rotated = ring.keys().rotated(&key_of(NOW), Duration::from_secs(900), drop_previous);
+            ring.keys.store(Arc::new(rotated.unwrap()));
+        };
+        rotate(false);
+        assert!(ring.verify(&token, NOW + 800).is_ok());
+        let (next, _) = ring.sign("u1", "s1", "user", NOW).unwrap();
+        assert!(ring.verify(&next, NOW).is_ok());
+        rotate(true);
+        assert!(ring.verify(&token, NOW).is_err());
+        assert!(ring.verify(&next, NOW).is_err());
+    }
+
+    #[test]
+    fn a_shared_secret_signs_where_it_is_configured() {
+        let settings = |secret: &str| Auth { secret: Some(Secret::new(secret.to_owned())), ..settings() };
+        let (one, other) =
+            (settings("k7Qm2vX9pLw4Rt8Zn3Bf6Hd1Js5Gy0Ca"), settings("aC0yG5sJ1dH6fB3nZ8tR4wLp9Xv2mQ7k"));
+        let (shared, pairs) = (with(&one, &[]), tokens(&[generate().unwrap()]));
+        let (token, _) = shared.sign("u1", "s1", "user", NOW).unwrap();
+        assert!(shared.verify(&token, NOW).is_ok());
+        assert!(with(&other, &[]).verify(&token, NOW).is_err());
+        assert!(pairs.verify(&token, NOW).is_err());
+        let (token, _) = pairs.sign("u1", "s1", "user", NOW).unwrap();
+        assert!(shared.verify(&token, NOW).is_err());
+        assert_eq!(shared.keys().jwks(NOW), json!({ "keys": [] }));
+    }
+
+    #[test]
+    fn csrf_tokens_belong_to_one_session() {
+        let tokens = tokens(&[generate().unwrap()]);
+        let token = tokens.csrf_token("s1");
+        assert!(tokens.is_csrf_token("s1", &token));
+        assert!(!tokens.is_csrf_token("s2", &token));
+        assert!(!tokens.is_csrf_token("s1", ""));
+        assert!(!tokens.is_csrf_token("s1", &format!("{token}A")));
     }
 
     #[test]
     fn wrong_claims_are_refused() {
         let key = generate().unwrap();
-        let tokens = Tokens::new(&settings(), std::slice::from_ref(&key)).unwrap();
+        let tokens = tokens(std::slice::from_ref(&key));
         let check = |name: &str, value: Value, accepted: bool| {
             let mut claims = claims();
             if value.is_null() {
@@ -270,7 +357,7 @@ mod tests {
     #[test]
     fn wrong_headers_are_refused() {
         let key = generate().unwrap();
-        let tokens = Tokens::new(&settings(), std::slice::from_ref(&key)).unwrap();
+        let tokens = tokens(std::slice::from_ref(&key));
         let check = |change: fn(&mut Header), accepted: bool| {
             let mut header = header(&key, Algorithm::EdDSA);
             change(&mut header);
@@ -291,7 +378,7 @@ mod tests {
     #[test]
     fn the_token_does_not_choose_the_algorithm() {
         let key = generate().unwrap();
-        let tokens = Tokens::new(&settings(), std::slice::from_ref(&key)).unwrap();
+        let tokens = tokens(std::slice::from_ref(&key));
         let public = Ed25519KeyPair::from_pkcs8(&key.pkcs8).unwrap().public_key().as_ref().to_vec();
         for secret in [public, Vec::new(), b"secret".to_vec()] {
             let forged =
@@ -315,7 +402,7 @@ mod tests {
 
     #[test]
     fn changed_tokens_are_refused() {
-        let tokens = Tokens::new(&settings(), &[generate().unwrap()]).unwrap();
+        let tokens = tokens(&[generate().unwrap()]);
         let (token, _) = tokens.sign("u1", "s1", "user", NOW).unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         let mut admin = claims();

@@ -1,5 +1,5 @@
 //! What identities need to know of accounts and which of their sessions run, kept in memory and
-//! forgotten on every write to the account.
+//! forgotten on every write to the account and at every end of a session.
 //!
 //! A reader may fetch an account just before it is changed and put it here just after it was
 //! forgotten. The generation counter closes that gap: what was read before a forgetting is not kept.
@@ -27,8 +27,7 @@ struct Kept {
 
 struct Known {
     facts: Arc<UserFacts>,
-    /// Sessions that ran when they were looked up. Those that end otherwise than by a write to the
-    /// account are in [`Ended`](super::ended::Ended).
+    /// Sessions that ran when they were looked up.
     sessions: HashSet<String>,
 }
 

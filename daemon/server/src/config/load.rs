@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::settings::{Apply, SETTINGS, Setting};
 use super::tree::{Kind, Node, Place, parse};
 use super::value::interpolate;
-use super::{Config, ConfigProblem, Mode, Tls, TlsFiles};
+use super::{Algorithm, Config, ConfigProblem, Mode, Tls, TlsFiles};
 
 /// Where the configuration comes from. The environment comes in as a value, so tests can hold it still.
 pub struct Source<'a> {
@@ -43,6 +43,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     loader.read_environment();
     loader.apply_overrides();
     loader.complete_tls();
+    loader.check_algorithm();
     if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
 }
 
@@ -112,7 +113,7 @@ impl Loader<'_> {
         };
         let value_place = at(file, node.place);
         let items = match (&setting.apply, node.kind) {
-            (Apply::One(_), Kind::Text(text)) => vec![(value_place.clone(), text)],
+            (Apply::One(_) | Apply::Secret(_), Kind::Text(text)) => vec![(value_place.clone(), text)],
             (Apply::Many(_), Kind::List(items)) => {
                 let mut texts = Vec::with_capacity(items.len());
                 for item in items {
@@ -162,7 +163,7 @@ impl Loader<'_> {
                 }
                 Some(setting) => {
                     let values: Vec<String> = match setting.apply {
-                        Apply::One(_) => vec![value.clone()],
+                        Apply::One(_) | Apply::Secret(_) => vec![value.clone()],
                         Apply::Many(_) => {
                             let items = value.split(',').map(|item| item.trim().to_owned());
                             items.filter(|item| !item.is_empty()).collect()
@@ -176,12 +177,16 @@ impl Loader<'_> {
 
     fn apply(&mut self, place: String, setting: &Setting, values: &[String]) {
         let applied = match (&setting.apply, values) {
-            (Apply::One(apply), [value]) => apply(&mut self.config, value),
+            (Apply::One(apply) | Apply::Secret(apply), [value]) => apply(&mut self.config, value),
             (Apply::Many(apply), values) => apply(&mut self.config, values),
-            (Apply::One(_), _) => Err(()),
+            (Apply::One(_) | Apply::Secret(_), _) => Err(()),
         };
         if applied.is_err() {
-            self.wrong(place, setting, format!("{:?} is not accepted", values.join(", ")));
+            let message = match setting.apply {
+                Apply::Secret(_) => "the secret is too weak".to_owned(),
+                _ => format!("{:?} is not accepted", values.join(", ")),
+            };
+            self.wrong(place, setting, message);
         }
     }
 
@@ -252,6 +257,21 @@ impl Loader<'_> {
                 let message = format!("{} missing", missing.join(" and "));
                 self.problem("configuration".to_owned(), "tls", message, accepted);
             }
+        }
+    }
+
+    fn check_algorithm(&mut self) {
+        let auth = &self.config.auth;
+        let message = match (auth.algorithm, &auth.secret) {
+            (Algorithm::Hs256, None) => "is missing, and auth.algorithm is hs256",
+            (Algorithm::EdDsa, Some(_)) => "is there, but auth.algorithm is eddsa, which makes its own keys",
+            _ => return,
+        };
+        let setting = SETTINGS.iter().find(|setting| (setting.section, setting.key) == ("auth", "secret"));
+        // A secret that was refused is reported already.
+        let reported = self.problems.iter().any(|problem| problem.key == "auth.secret");
+        if let (Some(setting), false) = (setting, reported) {
+            self.wrong("configuration".to_owned(), setting, message.to_owned());
         }
     }
 

@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::secret::is_strong;
 use super::value::{duration, size_bytes};
-use super::{Config, LogFormat, Registration, SecureDelete, Synchronous};
+use super::{
+    Algorithm, Anonymous, Config, LogFormat, PasswordRule, Registration, Secret, SecureDelete, Synchronous,
+};
 
 /// A key that `alyx.yaml` may have.
 pub struct Setting {
@@ -26,6 +29,8 @@ pub struct Setting {
 pub enum Apply {
     /// One value.
     One(fn(&mut Config, &str) -> Result<(), ()>),
+    /// One value that no report may show.
+    Secret(fn(&mut Config, &str) -> Result<(), ()>),
     /// A list; in the environment separated by commas.
     Many(fn(&mut Config, &[String]) -> Result<(), ()>),
 }
@@ -265,6 +270,21 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         section: "auth",
+        key: "anonymous",
+        default: "`refused`",
+        accepts: "allowed or refused",
+        about: "`allowed`: anybody may make an account without address and password, and give it both later.",
+        apply: Apply::One(|config, text| {
+            config.auth.anonymous = match text {
+                "allowed" => Anonymous::Allowed,
+                "refused" => Anonymous::Refused,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
         key: "access_ttl",
         default: "`15m`",
         accepts: "a duration from 1s to 24h",
@@ -282,6 +302,92 @@ pub const SETTINGS: &[Setting] = &[
         about: "How long a session lasts after its last refresh.",
         apply: Apply::One(|config, text| {
             config.auth.refresh_ttl = duration_within(text, 60_000, 400 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "session_ttl",
+        default: "`180d`",
+        accepts: "a duration from 1m to 4000d",
+        about: "How long a session lasts at most, however often it is refreshed.",
+        apply: Apply::One(|config, text| {
+            config.auth.session_ttl = duration_within(text, 60_000, 4_000 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "algorithm",
+        default: "`eddsa`",
+        accepts: "eddsa or hs256",
+        about: "What signs access tokens: `eddsa` with keys that the daemon makes and rotates, `hs256` with `auth.secret`. A token signed otherwise is refused.",
+        apply: Apply::One(|config, text| {
+            config.auth.algorithm = match text {
+                "eddsa" => Algorithm::EdDsa,
+                "hs256" => Algorithm::Hs256,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "secret",
+        default: "none",
+        accepts: "at least 32 random bytes, such as `openssl rand -base64 32` prints, and only with algorithm hs256",
+        about: "Signs access tokens with `hs256`. Write `${ALYX_SECRET}` or set `ALYX_AUTH_SECRET`, so that it is in no file. Another secret makes clients refresh; nobody is signed out.",
+        apply: Apply::Secret(|config, text| {
+            if !is_strong(text) {
+                return Err(());
+            }
+            config.auth.secret = Some(Secret::new(text.to_owned()));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "password_policy",
+        default: "`[common, personal]`",
+        accepts: "a list of common, personal, lower, upper, digit and symbol",
+        about: "What a new password must satisfy besides its length: `common` none of the most common ones, `personal` without the own address; `lower`, `upper`, `digit`, `symbol` such a character.",
+        apply: Apply::Many(|config, items| {
+            config.auth.password_policy =
+                items.iter().map(|item| password_rule(item)).collect::<Result<_, _>>()?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "password_memory",
+        default: "`19mb`",
+        accepts: "a size from 8mb to 1gb",
+        about: "Memory of one password hash (Argon2id). A password whose hash had another cost is hashed anew when its owner signs in.",
+        apply: Apply::One(|config, text| {
+            let bytes = size_bytes(text).filter(|bytes| (8 << 20..=1 << 30).contains(bytes)).ok_or(())?;
+            config.auth.hashing.memory_kib = u32::try_from(bytes / 1024).map_err(|_| ())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "password_passes",
+        default: "`2`",
+        accepts: "a number from 1 to 20",
+        about: "Passes over that memory.",
+        apply: Apply::One(|config, text| {
+            config.auth.hashing.passes = number_within(text, 1, 20)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "password_lanes",
+        default: "`1`",
+        accepts: "a number from 1 to 16",
+        about: "Lanes that the memory is divided into.",
+        apply: Apply::One(|config, text| {
+            config.auth.hashing.lanes = number_within(text, 1, 16)?;
             Ok(())
         }),
     },
@@ -505,6 +611,18 @@ fn socket(slot: &mut PathBuf, text: &str) -> Result<(), ()> {
 
 fn non_empty(text: &str) -> Result<String, ()> {
     if text.is_empty() || text.chars().count() > 4_096 { Err(()) } else { Ok(text.to_owned()) }
+}
+
+fn password_rule(text: &str) -> Result<PasswordRule, ()> {
+    Ok(match text {
+        "common" => PasswordRule::Common,
+        "personal" => PasswordRule::Personal,
+        "lower" => PasswordRule::Lower,
+        "upper" => PasswordRule::Upper,
+        "digit" => PasswordRule::Digit,
+        "symbol" => PasswordRule::Symbol,
+        _ => return Err(()),
+    })
 }
 
 fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Result<T, ()> {

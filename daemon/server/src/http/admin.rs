@@ -1,6 +1,14 @@
 //! `/api/admin/…`: accounts and the daemon itself, for administrators.
 
 pub mod create_user;
+pub mod delete_user;
+pub mod end_user_sessions;
+pub mod get_user;
 pub mod isolation;
 pub mod list_users;
+pub mod rotate_keys;
+pub mod set_password;
+pub mod signing_keys;
 pub mod status;
+pub mod update_user;
+pub mod user_sessions;

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::address::{Peer, client_address};
 use super::answer::RequestId;
+use super::cookies;
 use super::query::QueryPairs;
 use crate::app::App;
 use crate::clock;
@@ -44,7 +45,7 @@ impl FromRequestParts<App> for Caller {
         let identity = match (bearer(&parts.headers)?, peer) {
             (Some(token), _) => app.auth.identify(token).await?,
             (None, Peer::Admin { uid }) => Identity::Admin(AdminIdentity::Peer { uid }),
-            (None, Peer::Remote(_)) => Identity::Anonymous,
+            (None, Peer::Remote(_)) => by_cookie(parts, app).await?,
         };
         app.throttle.by_identity(Class::of(&parts.method, parts.uri.path()), &identity, &meter(parts))?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
@@ -75,6 +76,20 @@ impl<T: DeserializeOwned + Send> FromRequestParts<App> for Params<T> {
             .map(|Path(params)| Self(params))
             .map_err(|_| ApiError::new(Code::NotFound, "There is no such path."))
     }
+}
+
+/// Who calls by cookie: nobody without one. What changes something must come from a page of ours.
+async fn by_cookie(parts: &Parts, app: &App) -> Result<Identity, ApiError> {
+    let Some(token) = cookies::access_token(&parts.headers)? else { return Ok(Identity::Anonymous) };
+    let identity = app.auth.identify(token).await?;
+    if !parts.method.is_safe() {
+        let shown = cookies::shown_csrf_token(&parts.headers)?;
+        let session = identity.user().map(|user| user.session.as_str()).unwrap_or_default();
+        if !app.auth.is_csrf_token(session, shown) {
+            return Err(cookies::rejected("The CSRF token is not that of this session."));
+        }
+    }
+    Ok(identity)
 }
 
 /// Address of the client as text, for throttles, sessions and rules; empty over the admin socket.

@@ -1,11 +1,13 @@
 //! The route list: everything that is served, once. The router and the API description are both made
 //! from it.
 
+mod accounts;
+
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use http::{Method, Uri};
 
-use super::{admin, auth, changes, collections, executions, functions, health};
+use super::{admin, changes, collections, executions, functions, health};
 use crate::app::App;
 use crate::problem::{ApiError, Code};
 
@@ -63,7 +65,7 @@ use Served::{Functions, Here};
 /// The list.
 pub fn routes() -> Vec<Route> {
     let mut list = collection_routes();
-    list.extend(auth_routes());
+    list.extend(accounts::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
     list.extend(other_routes());
@@ -151,64 +153,6 @@ fn collection_routes() -> Vec<Route> {
     ]
 }
 
-fn auth_routes() -> Vec<Route> {
-    let open = |path, operation, summary, body, success, served| Route {
-        method: Method::POST,
-        path,
-        operation,
-        summary,
-        access: Access::Open,
-        body: Body::Json(body),
-        success,
-        served: Here(served),
-    };
-    let signed_in = |status| Success::Json(status, "SignedIn");
-    vec![
-        open(
-            "/api/auth/register",
-            "register",
-            "Make an account and sign in",
-            "Registration",
-            signed_in(201),
-            || post(auth::register::handle),
-        ),
-        open("/api/auth/login", "login", "Sign in", "Credentials", signed_in(200), || {
-            post(auth::login::handle)
-        }),
-        open(
-            "/api/auth/refresh",
-            "refresh",
-            "Exchange a refresh token",
-            "RefreshToken",
-            signed_in(200),
-            || post(auth::refresh::handle),
-        ),
-        open("/api/auth/logout", "logout", "End a session", "RefreshToken", Success::Nothing, || {
-            post(auth::logout::handle)
-        }),
-        Route {
-            method: Method::GET,
-            path: "/api/auth/me",
-            operation: "me",
-            summary: "Get one's own account",
-            access: Access::User,
-            body: Body::Nothing,
-            success: Success::Json(200, "User"),
-            served: Here(|| get(auth::me::handle)),
-        },
-        Route {
-            method: Method::GET,
-            path: "/api/auth/status",
-            operation: "authStatus",
-            summary: "Tell how to sign in here",
-            access: Access::Open,
-            body: Body::Nothing,
-            success: Success::Json(200, "AuthStatus"),
-            served: Here(|| get(auth::status::handle)),
-        },
-    ]
-}
-
 fn function_routes() -> Vec<Route> {
     vec![Route {
         method: Method::POST,
@@ -235,23 +179,6 @@ fn admin_routes() -> Vec<Route> {
     };
     let object = Success::Json(200, "Object");
     vec![
-        read(
-            "/api/admin/users",
-            "listUsers",
-            "List accounts",
-            Success::Json(200, "UserList"),
-            Here(|| get(admin::list_users::handle)),
-        ),
-        Route {
-            method: Method::POST,
-            path: "/api/admin/users",
-            operation: "createUser",
-            summary: "Make an account",
-            access: Access::Admin,
-            body: Body::Json("NewUser"),
-            success: Success::Json(201, "User"),
-            served: Here(|| post(admin::create_user::handle)),
-        },
         read(
             "/api/admin/status",
             "status",

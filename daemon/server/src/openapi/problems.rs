@@ -80,7 +80,29 @@ fn own(route: &Route) -> &'static [Code] {
         "register" => &[Code::RegistrationClosed, Code::UniqueViolation],
         "createUser" => &[Code::UniqueViolation],
         "login" => &[Code::InvalidCredentials],
-        "refresh" | "logout" => &[Code::InvalidRefreshToken],
+        "anonymous" => &[Code::AnonymousRefused, Code::InvalidCredentials],
+        "setup" => &[Code::SetupRefused, Code::UniqueViolation, Code::InvalidCredentials],
+        "upgrade" => &[Code::Conflict, Code::UniqueViolation, Code::CsrfRejected, Code::InvalidCredentials],
+        "updateMe" => &[
+            Code::Conflict,
+            Code::UniqueViolation,
+            Code::ReferenceNotFound,
+            Code::ConfirmationFailed,
+            Code::CsrfRejected,
+        ],
+        "deleteMe" => {
+            &[Code::Conflict, Code::DocumentReferenced, Code::ConfirmationFailed, Code::CsrfRejected]
+        }
+        "logoutAll" => &[Code::CsrfRejected],
+        "endSession" => &[Code::SessionNotFound, Code::CsrfRejected],
+        "getUser" | "setUserPassword" | "listUserSessions" | "endUserSessions" => &[Code::DocumentNotFound],
+        "updateUser" => {
+            &[Code::DocumentNotFound, Code::Conflict, Code::UniqueViolation, Code::ReferenceNotFound]
+        }
+        "deleteUser" => &[Code::DocumentNotFound, Code::Conflict, Code::DocumentReferenced],
+        "rotateSigningKeys" => &[Code::Conflict],
+        "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
+        "logout" => &[Code::CsrfRejected],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
         "invokeFunction" => &[
             Code::FunctionNotFound,

@@ -37,11 +37,23 @@ pub fn all(schema: &Schema) -> Value {
             .insert("Registration".to_owned(), with(write_shape(users, Write::Create), &[&email, &password]));
         let role = ("role", json!({ "type": "string" }));
         let verified = ("verified", json!({ "type": "boolean" }));
+        let setup = with(shapes["Registration"].clone(), &[&("token", json!({ "type": "string" }))]);
+        shapes.insert("Setup".to_owned(), setup);
+        let disabled = ("disabled", json!({ "type": "boolean" }));
+        let mut changes = write_shape(users, Write::Update);
+        let mut profile = changes.clone();
         let mut new_user = with(write_shape(users, Write::Create), &[&email]);
-        for (name, shape) in [role, verified, password] {
+        for (name, shape) in [email, role, verified, disabled] {
+            changes["properties"][name] = shape.clone();
             new_user["properties"][name] = shape;
         }
+        new_user["properties"]["password"] = password.1.clone();
+        new_user["properties"]["password_hash"] = json!({ "type": "string" });
+        profile["properties"]["password"] = password.1;
+        profile["properties"]["current_password"] = json!({ "type": "string" });
         shapes.insert("NewUser".to_owned(), new_user);
+        shapes.insert("UserChanges".to_owned(), changes);
+        shapes.insert("ProfileChanges".to_owned(), profile);
     }
     Value::Object(shapes)
 }
@@ -78,13 +90,20 @@ fn fixed() -> Map<String, Value> {
             &["type", "title", "status", "detail", "code", "request_id"],
         ),
         "Credentials": object(json!({ "email": text(), "password": text() }), &["email", "password"]),
-        "RefreshToken": object(json!({ "refresh_token": text() }), &["refresh_token"]),
-        "SignedIn": object(
-            json!({
-                "access_token": text(), "token_type": { "const": "Bearer" }, "expires_in": whole(),
-                "refresh_token": text(), "user": user,
-            }),
-            &["access_token", "token_type", "expires_in", "refresh_token", "user"],
+        "RefreshToken": object(json!({ "refresh_token": text() }), &[]),
+        "Confirmation": object(json!({ "current_password": text() }), &[]),
+        "NewPassword": object(json!({ "password": { "type": "string", "maxLength": 1024 } }), &["password"]),
+        "Rotation": object(json!({ "drop_previous": { "type": "boolean", "default": false } }), &[]),
+        "Rotated": object(json!({ "kid": text() }), &["kid"]),
+        "KeySet": object(
+            json!({ "keys": { "type": "array", "items": object(
+                json!({
+                    "kty": { "const": "OKP" }, "crv": { "const": "Ed25519" }, "alg": { "const": "EdDSA" },
+                    "use": { "const": "sig" }, "kid": text(), "x": text(),
+                }),
+                &["kty", "crv", "alg", "use", "kid", "x"],
+            ) } }),
+            &["keys"],
         ),
         "Changes": object(
             json!({
@@ -100,6 +119,54 @@ fn fixed() -> Map<String, Value> {
             }),
             &["changes", "next", "at_end"],
         ),
+        "SigningKeyList": object(
+            json!({ "keys": { "type": "array", "items": object(
+                json!({
+                    "kid": text(), "algorithm": { "enum": ["EdDSA", "HS256"] },
+                    "state": { "enum": ["signs", "verifies", "retired"] }, "created_at": text(),
+                    "retires_at": { "type": ["string", "null"] },
+                }),
+                &["kid", "algorithm", "state", "created_at", "retires_at"],
+            ) } }),
+            &["keys"],
+        ),
+        "SessionList": object(
+            json!({ "sessions": { "type": "array", "items": object(
+                json!({
+                    "id": text(), "current": { "type": "boolean" }, "created_at": text(),
+                    "last_used_at": text(), "expires_at": text(), "address": text(), "device": text(),
+                    "method": text(),
+                }),
+                &["id", "current", "created_at", "last_used_at", "expires_at", "address", "device", "method"],
+            ) } }),
+            &["sessions"],
+        ),
+        "SignedIn": { "oneOf": [
+            object(
+                json!({
+                    "access_token": text(), "token_type": { "const": "Bearer" }, "expires_in": whole(),
+                    "refresh_token": text(), "user": user,
+                }),
+                &["access_token", "token_type", "expires_in", "refresh_token", "user"],
+            ),
+            object(
+                json!({
+                    "token_type": { "const": "Cookie" }, "expires_in": whole(), "csrf_token": text(),
+                    "user": user,
+                }),
+                &["token_type", "expires_in", "csrf_token", "user"],
+            ),
+        ] },
+        "SecondFactor": object(
+            json!({
+                "mfa_required": { "const": true }, "mfa_token": text(),
+                "methods": { "type": "array", "items": text() },
+            }),
+            &["mfa_required", "mfa_token", "methods"],
+        ),
+        "Begun": { "oneOf": [
+            { "$ref": "#/components/schemas/SignedIn" }, { "$ref": "#/components/schemas/SecondFactor" },
+        ] },
         "AuthStatus": object(
             json!({
                 "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "closed"] },
@@ -260,6 +327,7 @@ pub fn change_parameters() -> Vec<(&'static str, Value)> {
 /// Query parameters of a list of accounts.
 pub fn page_parameters() -> Vec<(&'static str, Value)> {
     vec![
+        ("search", json!({ "type": "string", "description": "Part of the address, or the id" })),
         ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 })),
         ("offset", json!({ "type": "integer", "minimum": 0 })),
     ]

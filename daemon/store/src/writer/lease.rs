@@ -23,7 +23,7 @@ pub(crate) struct Loan {
 /// What the borrower asks for.
 pub(crate) enum Step {
     Read(Work),
-    Write(Queued),
+    Write(Box<Queued>),
     Commit(Reply<()>),
 }
 
@@ -113,7 +113,7 @@ impl Writer {
                 }
                 Some(Step::Commit(reply)) => return End::Commit(reply, session.changes.last()),
                 Some(Step::Read(work)) => work(Ok(Reading::new(&self.connection, over))),
-                Some(Step::Write(queued)) => write(&mut session, queued),
+                Some(Step::Write(queued)) => write(&mut session, *queued),
             }
             if self.connection.is_autocommit() {
                 // SQLite gave the transaction up: a full disk, or a write that ran out of time.

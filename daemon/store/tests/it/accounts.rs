@@ -1,8 +1,9 @@
 //! Accounts, sessions, refresh tokens, keys.
 
+use std::time::Duration;
+
 use alyx_core::document::Document;
-use alyx_core::value::Value;
-use alyx_store::{Account, Error, NewAccount, NewSession, Rotation, SigningKey, limits};
+use alyx_store::{Account, Error, Lifetimes, NewAccount, NewSession, Rotation, SigningKey, limits};
 use serde_json::json;
 
 use crate::support::{ACTOR, TestStore, at};
@@ -17,6 +18,8 @@ collections:
 
 const START: &str = "2026-01-02T03:00:00Z";
 const END: &str = "2026-02-02T03:00:00Z";
+const LIFETIMES: Lifetimes =
+    Lifetimes { idle: Duration::from_secs(30 * 86_400), most: Duration::from_secs(90 * 86_400) };
 
 fn create(project: &TestStore, email: &str) -> Result<Account, Error> {
     let document = project.draft("users", &json!({"email": email}));
@@ -37,6 +40,7 @@ fn start(project: &TestStore, session: &str, user: &str, token: u8) {
         expires_at: at(END),
         ip: "192.0.2.1".to_owned(),
         user_agent: "test".to_owned(),
+        method: "password".to_owned(),
     };
     project.store.start_session(session).wait().unwrap();
 }
@@ -70,6 +74,12 @@ fn the_password_is_in_no_document_and_no_change() {
     project.store.set_password_hash(&ada, Some("$other$".to_owned())).wait().unwrap();
     let found = project.store.account_by_id(&ada).wait().unwrap().unwrap();
     assert_eq!(found.password_hash.as_deref(), Some("$other$"));
+    let rehash = |before: &str, after: &str| {
+        project.store.rehash_password(&ada, before.to_owned(), after.to_owned()).wait().unwrap();
+        project.store.account_by_id(&ada).wait().unwrap().unwrap().password_hash
+    };
+    assert_eq!(rehash("$older$", "$newer$").as_deref(), Some("$other$"), "changed in the meantime");
+    assert_eq!(rehash("$other$", "$newer$").as_deref(), Some("$newer$"));
     let nobody = project.store.set_password_hash("nobody", None).wait();
     assert!(matches!(nobody, Err(Error::NotFound)), "{nobody:?}");
     assert!(!format!("{:?} {found:?}", project.changes()).contains('$'));
@@ -78,21 +88,23 @@ fn the_password_is_in_no_document_and_no_change() {
 }
 
 #[test]
-fn disabling_ends_the_sessions() {
+fn disabling_and_new_passwords_end_the_sessions() {
     let project = TestStore::new(PROJECT);
-    let ada = id(&project, &create(&project, "ada@example.org").unwrap().document);
-    start(&project, "s1", &ada, 1);
-    start(&project, "s2", &ada, 2);
+    let ada = create(&project, "ada@example.org").unwrap().document;
+    let ada_id = id(&project, &ada);
+    start(&project, "s1", &ada_id, 1);
+    start(&project, "s2", &ada_id, 2);
+    let running = project.store.sessions_of(&ada_id).wait().unwrap();
+    assert_eq!(running.iter().map(|session| session.id.as_str()).collect::<Vec<_>>(), ["s1", "s2"]);
+    assert_eq!(project.store.end_session_of("bob", "s1").wait().unwrap(), None);
     assert!(project.store.session_live("s1").wait().unwrap());
-    let disabled = project.store.set_disabled(&ada, true, ACTOR.to_owned()).wait().unwrap();
-    let (place, _) = disabled.users.field("disabled").unwrap();
-    assert_eq!(disabled.document.values[place], Value::Integer(1));
-    assert_eq!(disabled.document.rev, 2);
+    project.update("users", &ada, &json!({"disabled": true})).unwrap();
     assert!(!project.store.session_live("s1").wait().unwrap());
-    assert_eq!(project.store.ended_sessions(at(START)).wait().unwrap().len(), 2);
-    assert_eq!(project.store.end_user_sessions(&ada).wait().unwrap(), 0);
-    project.store.set_disabled(&ada, false, ACTOR.to_owned()).wait().unwrap();
-    assert_eq!(project.change_words().len(), 3);
+    assert!(project.store.sessions_of(&ada_id).wait().unwrap().is_empty());
+    assert_eq!(project.store.end_user_sessions(&ada_id).wait().unwrap(), 0);
+    start(&project, "s3", &ada_id, 3);
+    project.store.set_password_hash(&ada_id, Some("$other$".to_owned())).wait().unwrap();
+    assert!(!project.store.session_live("s3").wait().unwrap());
 }
 
 #[test]
@@ -108,8 +120,9 @@ fn a_deleted_user_is_gone_with_all_that_hangs_on_it() {
     for user in [&ada, &bob_id] {
         assert!(project.store.account_by_id(user).wait().unwrap().is_none());
     }
-    assert_eq!(project.store.ended_sessions(at(START)).wait().unwrap().len(), 2);
-    assert_eq!(project.store.list_accounts(10, 0).wait().unwrap().len(), 0);
+    assert!(!project.store.session_live("s1").wait().unwrap());
+    assert!(!project.store.session_live("s2").wait().unwrap());
+    assert_eq!(project.store.list_accounts("", 10, 0).wait().unwrap().len(), 0);
     create(&project, "ada@example.org").unwrap();
 }
 
@@ -120,7 +133,7 @@ fn accounts_are_listed_in_pages_and_admins_counted() {
         create(&project, &format!("u{number}@example.org")).unwrap();
     }
     let pages: Vec<_> = [0, 2, 4, 6]
-        .map(|offset| project.store.list_accounts(2, offset).wait().unwrap())
+        .map(|offset| project.store.list_accounts("", 2, offset).wait().unwrap())
         .into_iter()
         .map(|page| page.len())
         .collect();
@@ -139,8 +152,7 @@ fn accounts_are_listed_in_pages_and_admins_counted() {
         )
         .unwrap();
     assert!(plan.contains("_alyx_users_admins"), "{plan}");
-    let root = id(&project, &root.document);
-    project.store.set_disabled(&root, true, ACTOR.to_owned()).wait().unwrap();
+    project.update("users", &root.document, &json!({"disabled": true})).unwrap();
     assert_eq!(project.store.admin_count().wait().unwrap(), 0);
 }
 
@@ -150,7 +162,7 @@ fn a_refresh_token_is_good_once() {
     start(&project, "s1", "ada", 1);
     start(&project, "s2", "ada", 101);
     let rotate = |presented: u8, next: u8, now: &str| {
-        project.store.rotate_refresh([presented; 32], [next; 32], at(now), at(END)).wait().unwrap()
+        project.store.rotate_refresh([presented; 32], [next; 32], at(now), LIFETIMES).wait().unwrap()
     };
     let of = |session: &str| (session.to_owned(), "ada".to_owned());
     let rotated = |(session_id, user_id)| Rotation::Rotated { session_id, user_id };
@@ -175,21 +187,36 @@ fn a_refresh_token_is_good_once() {
 }
 
 #[test]
+fn a_session_ends_however_often_it_is_refreshed() {
+    let project = TestStore::new(PROJECT);
+    start(&project, "s1", "ada", 1);
+    let lifetimes = Lifetimes { idle: Duration::from_secs(3_600), most: Duration::from_secs(5_400) };
+    let rotate = |presented: u8, now: &str| {
+        let next = [presented + 1; 32];
+        project.store.rotate_refresh([presented; 32], next, at(now), lifetimes).wait().unwrap()
+    };
+    let begin = at(START);
+    let after = |minutes: i64| (begin + jiff::SignedDuration::from_mins(minutes)).to_string();
+    assert!(matches!(rotate(1, &after(50)), Rotation::Rotated { .. }));
+    assert!(matches!(rotate(2, &after(89)), Rotation::Rotated { .. }));
+    assert_eq!(rotate(3, &after(90)), Rotation::Unknown);
+}
+
+#[test]
 fn tokens_and_sessions_expire_and_are_trimmed() {
     let project = TestStore::new(PROJECT);
     start(&project, "s1", "ada", 1);
     start(&project, "s2", "ada", 2);
-    let late = project.store.rotate_refresh([1; 32], [3; 32], at(END), at("2026-03-01T00:00:00Z")).wait();
+    let late = project.store.rotate_refresh([1; 32], [3; 32], at(END), LIFETIMES).wait();
     assert_eq!(late.unwrap(), Rotation::Unknown);
     assert_eq!(project.store.session_of_refresh([2; 32]).wait().unwrap().as_deref(), Some("s2"));
-    assert!(project.store.end_session("s2").wait().unwrap());
-    assert!(!project.store.end_session("s2").wait().unwrap());
+    assert_eq!(project.store.end_session("s2").wait().unwrap().as_deref(), Some("ada"));
+    assert_eq!(project.store.end_session("s2").wait().unwrap(), None);
     assert_eq!(project.store.session_of_refresh([2; 32]).wait().unwrap(), None);
     let project = project.reopen();
-    assert_eq!(project.store.ended_sessions(at(START)).wait().unwrap(), ["s2"]);
+    assert!(!project.store.session_live("s2").wait().unwrap());
     assert_eq!(project.store.trim_sessions(at(START)).wait().unwrap(), 0);
     assert_eq!(project.store.trim_sessions(at("2026-02-02T03:00:01Z")).wait().unwrap(), 2);
-    assert!(project.store.ended_sessions(at(START)).wait().unwrap().is_empty());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 
 use crate::app::App;
-use crate::auth::{Client, NewUser};
+use crate::auth::{AccountBody, Client};
 use crate::http::{AdminCaller, JsonBody, json};
 use crate::problem::ApiError;
 
@@ -16,6 +16,6 @@ pub async fn handle(
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let user: NewUser = body.parse()?;
+    let user: AccountBody = body.parse()?;
     Ok(json(StatusCode::CREATED, app.auth.create_user(user, &caller.identity, &client).await?))
 }

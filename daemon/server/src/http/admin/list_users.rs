@@ -1,4 +1,5 @@
-//! `GET /api/admin/users`: 200 with a page of accounts, oldest first.
+//! `GET /api/admin/users`: 200 with a page of accounts, oldest first; with `search` those whose
+//! address contains it or whose id it is.
 
 use alyx_core::document::Access;
 use axum::extract::State;
@@ -16,14 +17,15 @@ pub async fn handle(
     AdminCaller(_): AdminCaller,
     query: QueryPairs,
 ) -> Result<Response, ApiError> {
-    query.only(&["limit", "offset"])?;
+    query.only(&["limit", "offset", "search"])?;
     let limit = query.number("limit", 30, USERS_PAGE_MAX)?;
     let offset = match query.get("offset").map(str::parse::<u32>) {
         None => 0,
         Some(Ok(offset)) => offset,
         Some(Err(_)) => return Err(ApiError::new(Code::InvalidParameter, "offset must be a whole number.")),
     };
-    let accounts = app.store.list_accounts(limit, u64::from(offset)).await?;
+    let accounts =
+        app.store.list_accounts(query.get("search").unwrap_or_default(), limit, u64::from(offset)).await?;
     let mut body = b"{\"users\":[".to_vec();
     for (index, account) in accounts.iter().enumerate() {
         if index > 0 {

@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 
-use super::answer;
+use super::begun;
 use crate::app::App;
 use crate::auth::Client;
 use crate::http::JsonBody;
@@ -21,5 +21,5 @@ struct Credentials {
 
 pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<Response, ApiError> {
     let Credentials { email, password } = body.parse()?;
-    answer(StatusCode::OK, &app.auth.login(&email, password, &client).await?)
+    begun(StatusCode::OK, &app.auth.login(&email, password, &client).await?)
 }

@@ -4,13 +4,13 @@ use axum::extract::State;
 use axum::response::Response;
 use http::StatusCode;
 
-use super::answer;
+use super::begun;
 use crate::app::App;
-use crate::auth::{Client, NewUser};
+use crate::auth::{AccountBody, Client};
 use crate::http::JsonBody;
 use crate::problem::ApiError;
 
 pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<Response, ApiError> {
-    let user: NewUser = body.parse()?;
-    answer(StatusCode::CREATED, &app.auth.register(user, &client).await?)
+    let user: AccountBody = body.parse()?;
+    begun(StatusCode::CREATED, &app.auth.register(user, &client).await?)
 }

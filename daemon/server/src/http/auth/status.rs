@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::answer;
 use crate::app::App;
-use crate::config::Registration;
+use crate::config::{Anonymous, Registration};
 use crate::problem::ApiError;
 
 #[derive(Serialize)]
@@ -15,7 +15,7 @@ struct AuthStatus {
     /// There is no administrator yet.
     needs_setup: bool,
     registration: &'static str,
-    methods: &'static [&'static str],
+    methods: Vec<&'static str>,
     min_password_length: usize,
 }
 
@@ -25,10 +25,11 @@ pub async fn handle(State(app): State<App>) -> Result<Response, ApiError> {
         Registration::Open => "open",
         Registration::Closed => "closed",
     };
+    let mut methods = vec!["password"];
+    if settings.anonymous == Anonymous::Allowed {
+        methods.push("anonymous");
+    }
     let needs_setup = app.store.admin_count().await? == 0;
     let min_password_length = settings.min_password_length;
-    answer(
-        StatusCode::OK,
-        &AuthStatus { needs_setup, registration, methods: &["password"], min_password_length },
-    )
+    answer(StatusCode::OK, &AuthStatus { needs_setup, registration, methods, min_password_length })
 }

@@ -1,0 +1,24 @@
+//! `DELETE /api/auth/me`: deletes the caller's account, 204. Needs the current password.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use crate::app::App;
+use crate::auth::{AccountBody, Client, Confirmation};
+use crate::http::{Caller, JsonBody, cookies};
+use crate::problem::ApiError;
+
+pub async fn handle(
+    State(app): State<App>,
+    caller: Caller,
+    client: Client,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let mut body: AccountBody = body.parse()?;
+    let shown = Confirmation::take(&mut body)?;
+    app.auth.delete_me(&caller.identity, shown, &client).await?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    cookies::clear(&mut response);
+    Ok(response)
+}

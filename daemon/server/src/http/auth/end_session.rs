@@ -1,0 +1,19 @@
+//! `DELETE /api/auth/sessions/{id}`: ends one of the caller's sessions, 204.
+
+use axum::extract::State;
+use http::StatusCode;
+
+use crate::app::App;
+use crate::auth::Client;
+use crate::http::{Caller, Params};
+use crate::problem::ApiError;
+
+pub async fn handle(
+    State(app): State<App>,
+    caller: Caller,
+    client: Client,
+    Params(id): Params<String>,
+) -> Result<StatusCode, ApiError> {
+    app.auth.end_own_session(&caller.identity, &id, &client).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,32 @@
+//! `PATCH /api/auth/me`: changes the caller's profile, or their password, which needs the current one
+//! and ends all sessions. 200 with the account.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+
+use super::answer;
+use crate::app::App;
+use crate::audit::{Action, Event};
+use crate::auth::{AccountBody, Client, Confirmation};
+use crate::http::{Caller, JsonBody, json};
+use crate::problem::ApiError;
+
+pub async fn handle(
+    State(app): State<App>,
+    caller: Caller,
+    client: Client,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let who = &caller.identity;
+    let mut body: AccountBody = body.parse()?;
+    if body.has("password") {
+        let shown = Confirmation::take(&mut body)?;
+        app.auth.change_password(who, body, shown, &client).await?;
+        return answer(StatusCode::OK, &app.auth.me(who).await?);
+    }
+    let target = who.user().map(|user| format!("user:{}", user.id)).unwrap_or_default();
+    let event = Event::new(Action::AccountUpdate, who, &client).target(target);
+    let documents = app.documents.audited(event);
+    Ok(json(StatusCode::OK, documents.update_profile(who, &caller.facts, &body.json(|_| true)?).await?))
+}
