@@ -54,6 +54,8 @@ pub enum Command {
     Users(Users),
     /// List and rotate the keys that sign access tokens
     Keys(Keys),
+    /// Test, explain and list access rules
+    Rules(Rules),
     /// Check a schema file, describe its format
     Schema(Schema),
     /// Print the version
@@ -92,6 +94,34 @@ pub struct Dev {
     /// Do not reload edited files
     #[arg(long)]
     pub no_watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Rules {
+    #[command(subcommand)]
+    pub command: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// List the rules in force, and what is missing
+    Check,
+    /// Run a file of expectations against the rules in force
+    Test {
+        /// The file
+        #[arg(default_value = "rules.test.yaml")]
+        file: PathBuf,
+    },
+    /// Say what a rule comes to for somebody; for list the SQL and its plan
+    Explain {
+        /// Name of the collection
+        collection: String,
+        /// create, get, list, subscribe, update or delete
+        operation: String,
+        /// An account by id or address, or anonymous
+        #[arg(long = "as", value_name = "USER|anonymous")]
+        who: String,
+    },
 }
 
 #[derive(Debug, Args)]

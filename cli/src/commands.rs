@@ -5,6 +5,7 @@ pub mod executions;
 pub mod functions;
 pub mod init;
 pub mod keys;
+pub mod rules;
 pub mod schema;
 pub mod status;
 pub mod users;
@@ -15,8 +16,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 8] =
-    ["docs", "functions", "executions", "users", "logs", "lines", "sessions", "keys"];
+const ROW_MEMBERS: [&str; 9] =
+    ["docs", "functions", "executions", "users", "logs", "lines", "sessions", "keys", "rules"];
 
 /// The rows of a list answer.
 pub fn rows(answer: &Value) -> &[Value] {

@@ -16,6 +16,7 @@
 //! | `input` | bad schemas, configurations and command lines |
 //! | `reload` | edited functions and schemas |
 //! | `schema` | types, options and mistakes of a schema |
+//! | `rules` | fields, other documents, tests and explanations of rules |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
 //! | `store` | what was acknowledged stays |
 //! | `surface` | malformed, slow and foreign requests |
@@ -41,6 +42,7 @@ mod injection;
 mod input;
 mod newcomer;
 mod reload;
+mod rules;
 mod schema;
 mod service;
 mod store;

@@ -96,3 +96,6 @@ pub const SORT_KEYS_MAX: usize = 8;
 
 /// Length of a cursor. Unit: bytes.
 pub const CURSOR_MAX_BYTES: usize = 64 * 1024;
+
+/// Most tests, identities and documents in a file of rule tests.
+pub const RULE_TESTS_MAX: usize = 1_000;

@@ -18,6 +18,7 @@ mod function;
 mod json_schema;
 mod model;
 mod reader;
+mod rule_tests;
 mod units;
 mod users;
 mod yaml;
@@ -32,6 +33,8 @@ pub use model::{
     FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
     PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
 };
+
+pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
 
 use crate::limits::{COLLECTIONS_MAX, FUNCTIONS_MAX};
 use reader::{At, Reader};

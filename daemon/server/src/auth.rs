@@ -16,6 +16,7 @@ mod second_factor;
 mod session;
 mod sessions;
 mod setup;
+mod somebody;
 mod tokens;
 mod users;
 

@@ -37,6 +37,7 @@ mod print;
 mod problem;
 mod process;
 mod retention;
+mod rules;
 mod serve;
 mod throttle;
 mod throttle_key;

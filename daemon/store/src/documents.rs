@@ -4,6 +4,7 @@
 //! The account of a user hangs on its document in `users`; see [`crate::accounts`].
 
 mod cascade;
+mod explain;
 mod list;
 mod read;
 mod sql;
@@ -17,6 +18,7 @@ use alyx_core::schema::{Collection, FieldKind};
 use alyx_core::value::Value;
 use rusqlite::params_from_iter;
 
+pub use explain::Plan;
 pub use list::ListPage;
 pub(crate) use read::{Where, fetch, find, select, select_where};
 
@@ -102,6 +104,16 @@ impl Store {
         actor: String,
     ) -> Pending<()> {
         self.write(Command::DeleteDocument, Delete { collection, id, expected_rev, actor })
+    }
+
+    /// How [`Store::list`] would be answered. A rule that selects nothing has no statement.
+    pub fn explain_list(
+        &self,
+        collection: Arc<Collection>,
+        rule: RowFilter,
+        query: ListQuery,
+    ) -> Pending<Plan> {
+        self.read(Lane::Scan, move |connection| explain::explain(connection, &collection, &rule, &query))
     }
 
     /// Fails with [`Error::ScanTooLarge`] where the rule has to be checked for too many documents.

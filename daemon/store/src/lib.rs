@@ -50,7 +50,7 @@ pub use accounts::{Account, NewAccount};
 pub use answers::StoredAnswer;
 pub use audit::{AuditOutcome, AuditRow};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
-pub use documents::ListPage;
+pub use documents::{ListPage, Plan};
 pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use handle::{Health, Pending, Store, StoreHealth};

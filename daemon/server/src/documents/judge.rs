@@ -49,17 +49,7 @@ impl<'a> Judge<'a> {
         doc: Option<&Document>,
         old: Option<&Document>,
     ) -> Result<bool, ApiError> {
-        if self.who.is_admin() {
-            return Ok(true);
-        }
-        let Some(rule) = rule else { return Ok(false) };
-        let decision = if rule.has_lookups() {
-            let (rule, given) = (Arc::clone(rule), self.given(doc, old));
-            self.store.with_lookups(move |lookups| rule.check_with(&given.input(), lookups)).await?
-        } else {
-            rule.check(&self.input(doc, old))
-        };
-        Ok(match decision {
+        Ok(match self.decide(rule, doc, old).await? {
             Decision::Allow => true,
             Decision::Deny => false,
             Decision::Error(reason) => {
@@ -67,6 +57,24 @@ impl<'a> Judge<'a> {
                 false
             }
         })
+    }
+
+    /// The same with the reason of a rule that failed.
+    pub async fn decide(
+        &self,
+        rule: Option<&Arc<Rule>>,
+        doc: Option<&Document>,
+        old: Option<&Document>,
+    ) -> Result<Decision, ApiError> {
+        if self.who.is_admin() {
+            return Ok(Decision::Allow);
+        }
+        let Some(rule) = rule else { return Ok(Decision::Deny) };
+        if !rule.has_lookups() {
+            return Ok(rule.check(&self.input(doc, old)));
+        }
+        let (rule, given) = (Arc::clone(rule), self.given(doc, old));
+        Ok(self.store.with_lookups(move |lookups| rule.check_with(&given.input(), lookups)).await?)
     }
 
     /// Refuses a body that names a field which the caller may not set. The caller was allowed to see

@@ -7,6 +7,7 @@ pub mod get_user;
 pub mod isolation;
 pub mod list_users;
 pub mod rotate_keys;
+pub mod rules;
 pub mod set_password;
 pub mod signing_keys;
 pub mod status;

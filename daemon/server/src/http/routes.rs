@@ -180,6 +180,33 @@ fn admin_routes() -> Vec<Route> {
     let object = Success::Json(200, "Object");
     vec![
         read(
+            "/api/admin/rules",
+            "listRules",
+            "List the rules in force",
+            object,
+            Here(|| get(admin::rules::list::handle)),
+        ),
+        Route {
+            method: Method::POST,
+            path: "/api/admin/rules/explain",
+            operation: "explainRule",
+            summary: "Tell what a rule comes to for somebody",
+            access: Access::Admin,
+            body: Body::Json("RuleQuestion"),
+            success: object,
+            served: Here(|| post(admin::rules::explain::handle)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/admin/rules/test",
+            operation: "testRules",
+            summary: "Run a file of rule tests",
+            access: Access::Admin,
+            body: Body::Json("RuleTests"),
+            success: object,
+            served: Here(|| post(admin::rules::test::handle)),
+        },
+        read(
             "/api/admin/status",
             "status",
             "Tell how the daemon does",

@@ -174,6 +174,11 @@ fn fixed() -> Map<String, Value> {
             }),
             &["needs_setup", "registration", "methods", "min_password_length"],
         ),
+        "RuleQuestion": object(
+            json!({ "collection": text(), "operation": text(), "as": text() }),
+            &["collection", "operation", "as"],
+        ),
+        "RuleTests": object(json!({ "file": text(), "text": text() }), &["file", "text"]),
         "UserList": object(
             json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
             &["users", "limit"],
