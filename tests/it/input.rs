@@ -89,3 +89,29 @@ async fn m42_a_bad_configuration_does_not_start() {
     let (code, text) = alyxd(&["check-config", "--config", "/nonexistent/alyx.yaml"]).await;
     assert!(code != 0 && text.contains("/nonexistent/alyx.yaml"), "{text}");
 }
+
+#[tokio::test]
+async fn m08_a_weak_or_missing_signing_secret_does_not_start() {
+    let project = Project::schema("version: 1\n");
+    let folder = project.folder();
+    let file = folder.join("alyx.yaml");
+    let check = async |auth: &str, shown: &str| {
+        fs::write(&file, format!("auth: {auth}\n")).unwrap();
+        let (project, file) = (folder.to_str().unwrap(), file.to_str().unwrap());
+        for arguments in [
+            vec!["check-config", "--config", file],
+            vec!["serve", "--config", file, "--project", project, "--listen", "127.0.0.1:0"],
+        ] {
+            let (code, text) = alyxd(&arguments).await;
+            assert_ne!(code, 0, "{auth}: {text}");
+            assert!(text.contains("auth.secret"), "{auth}: {text}");
+            assert!(shown.is_empty() || !text.contains(shown), "the report tells the secret: {text}");
+        }
+    };
+    check("{ algorithm: hs256 }", "").await;
+    check("{ algorithm: hs256, secret: \"\" }", "").await;
+    check("{ algorithm: hs256, secret: short-4711 }", "short-4711").await;
+    check("{ algorithm: hs256, secret: changeme-changeme-changeme-changeme }", "changeme-changeme").await;
+    check("{ algorithm: hs256, secret: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa }", "aaaaaaaaaa").await;
+    check("{ secret: k7Qm2vX9pLw4Rt8Zn3Bf6Hd1Js5Gy0Ca }", "k7Qm2vX9pLw4").await;
+}

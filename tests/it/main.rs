@@ -7,6 +7,7 @@
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
 //! | `auth_sessions` | how sessions begin, go on and end |
+//! | `auth_tokens` | tokens in the eyes of others, keys, cookies |
 //! | `documents` | bodies, lists, names |
 //! | `changes` | the change feed |
 //! | `functions` | hostile and failing functions, the pool |
@@ -29,6 +30,7 @@
 
 mod access;
 mod auth_sessions;
+mod auth_tokens;
 mod blog;
 mod changes;
 mod commands;

@@ -20,7 +20,7 @@ use crate::config::{Hashing, PasswordRule};
 use crate::limits::{HASHES_AT_ONCE, HASHES_WAITING_MAX, PASSWORD_MAX_BYTES};
 use crate::problem::{ApiError, Code, internal};
 
-/// One password a line, lower case. Where they come from: `docs/decisions/0006-common-passwords.md`.
+/// One password a line, lower case. Where they come from: `docs/decisions/0009-passwords.md`.
 static COMMON: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("common_passwords.txt").lines().collect());
 
