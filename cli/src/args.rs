@@ -56,6 +56,8 @@ pub enum Command {
     Keys(Keys),
     /// Test, explain and list access rules
     Rules(Rules),
+    /// Make, list, check and remove backups
+    Backup(Backup),
     /// Check a schema file, describe its format
     Schema(Schema),
     /// Print the version
@@ -299,6 +301,39 @@ pub enum KeysCommand {
         /// Refuse the tokens of the keys before it at once; clients refresh
         #[arg(long)]
         drop_previous: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Backup {
+    #[command(subcommand)]
+    pub command: BackupCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Make a backup while the daemon works
+    Create,
+    /// List backups, newest first
+    List,
+    /// Examine a backup
+    Verify {
+        /// Its id
+        id: String,
+    },
+    /// Remove all but the newest backups
+    Prune {
+        /// How many stay [default: backup.keep of the configuration]
+        #[arg(long, value_name = "N")]
+        keep: Option<u32>,
+        /// Do it; without this nothing is removed
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Examine a backup and say how to restore it
+    Restore {
+        /// Its id
+        id: String,
     },
 }
 

@@ -1,5 +1,6 @@
 //! One file a command: ask the daemon, print. What several commands share is here.
 
+pub mod backup;
 pub mod doctor;
 pub mod executions;
 pub mod functions;
@@ -16,8 +17,19 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 9] =
-    ["docs", "functions", "executions", "users", "logs", "lines", "sessions", "keys", "rules"];
+const ROW_MEMBERS: [&str; 11] = [
+    "backups",
+    "removed",
+    "docs",
+    "functions",
+    "executions",
+    "users",
+    "logs",
+    "lines",
+    "sessions",
+    "keys",
+    "rules",
+];
 
 /// The rows of a list answer.
 pub fn rows(answer: &Value) -> &[Value] {

@@ -106,10 +106,11 @@ async fn getting_started() {
 }
 
 #[tokio::test]
-async fn the_examples_of_the_change_feed_work() {
-    let text = fs::read_to_string(tree::root().join("docs/changes.md")).unwrap();
+async fn the_examples_of_changes_and_backups_work() {
+    let read = |page: &str| fs::read_to_string(tree::root().join(page)).unwrap();
+    let text = read("docs/changes.md") + &read("docs/backup.md");
     let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
-    assert!(steps.len() >= 2);
+    assert!(steps.len() >= 5);
     let server = TestServer::start(Project::example("basic")).await;
     follow(&steps, &server.project.folder(), Some(&server)).await;
     server.stop().await;

@@ -4,6 +4,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | `backup` | backups, made and restored |
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
 //! | `auth_sessions` | how sessions begin, go on and end |
@@ -31,6 +32,7 @@
 mod access;
 mod auth_sessions;
 mod auth_tokens;
+mod backup;
 mod blog;
 mod changes;
 mod commands;

@@ -9,6 +9,7 @@ use alyx_store::Store;
 use tokio::sync::watch;
 
 use crate::auth::Auth;
+use crate::backups::Backups;
 use crate::catalog::CatalogHandle;
 use crate::changes::Feed;
 use crate::config::{Config, Mode};
@@ -33,6 +34,7 @@ pub struct Parts {
     pub bodies: Bodies,
     pub documents: Documents,
     pub changes: Feed,
+    pub backups: Backups,
     pub functions: Functions,
     pub throttle: Throttle,
     pub openapi: OpenApi,

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Mode, Overrides, Source, load};
 use crate::problem::error_chain;
-use crate::{check, print, process, serve};
+use crate::{check, print, process, restore, serve};
 
 /// The API daemon of Alyx.
 #[derive(Debug, Parser)]
@@ -39,6 +39,13 @@ enum Command {
     },
     /// Print the JSON Schema of schema.yaml, for editors.
     JsonSchema,
+    /// Examine a backup.
+    Verify {
+        /// The backup, a file that ends with .db.
+        file: PathBuf,
+    },
+    /// Make a backup the database; the daemon must not run.
+    Restore(Restore),
     /// Run a compiler within bounds; how the daemon builds functions.
     #[command(hide = true)]
     Build(Build),
@@ -51,6 +58,24 @@ struct Build {
     /// Its arguments.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+struct Restore {
+    /// The backup, a file that ends with .db.
+    file: PathBuf,
+    /// Configuration file; default: alyx.yaml in the project's directory, if there is one.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the project.
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+    /// Directory for everything the daemon writes.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Put the database that is there aside.
+    #[arg(long)]
+    replace: bool,
 }
 
 #[derive(Debug, Args)]
@@ -106,6 +131,14 @@ pub fn run() -> ExitCode {
         Command::JsonSchema => {
             print::data(&format!("{:#}", alyx_core::schema::json_schema()));
             ExitCode::SUCCESS
+        }
+        Command::Verify { file } => restore::verify(&file),
+        Command::Restore(flags) => {
+            let overrides = Overrides { project: flags.project, data: flags.data, ..Overrides::default() };
+            match read_config(flags.config.as_deref(), &overrides, Mode::Production) {
+                Ok(config) => restore::restore(&flags.file, &config, flags.replace),
+                Err(code) => code,
+            }
         }
         Command::Build(Build { program, arguments }) => match process::build(program, arguments) {
             Ok(never) => match never {},

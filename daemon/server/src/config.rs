@@ -25,6 +25,7 @@ pub struct Config {
     pub server: Server,
     pub database: Database,
     pub changes: Changes,
+    pub backup: Backup,
     pub auth: Auth,
     pub limits: Limits,
     pub functions: Functions,
@@ -76,6 +77,14 @@ pub enum Synchronous {
 pub struct Changes {
     pub keep_for: Duration,
     pub keep_count: u64,
+}
+
+/// Section `backup`.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    pub directory: PathBuf,
+    pub every: Option<Duration>,
+    pub keep: usize,
 }
 
 /// Section `auth`.
@@ -302,6 +311,7 @@ impl Config {
                 statement_timeout: Duration::from_secs(10),
                 secure_delete: SecureDelete::Off,
             },
+            backup: Backup { directory: PathBuf::new(), every: None, keep: 7 },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             auth: Auth {
                 registration: Registration::Open,

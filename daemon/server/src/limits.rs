@@ -123,6 +123,12 @@ pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How long the answer to a request with an `Idempotency-Key` is given again.
 pub const ANSWERS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 
+/// How often it is looked whether a backup is due.
+pub const BACKUP_CHECK_PERIOD: Duration = Duration::from_secs(60);
+
+/// Backups that may be kept.
+pub const BACKUPS_MAX: u32 = 10_000;
+
 /// Changes in one answer of the feed, if nothing else is asked for.
 pub const CHANGES_PAGE_DEFAULT: u32 = 100;
 

@@ -6,6 +6,7 @@
 //! | [`config`] | `alyx.yaml`, environment and flags into one checked [`config::Config`] |
 //! | [`serve`] | start and stop, in order |
 //! | [`app`] | what every request handler reaches |
+//! | [`backups`] | copies of the database, kept in a directory |
 //! | [`catalog`] | the schema in force: loading, migrating, watching |
 //! | [`audit`] | who did what |
 //! | [`auth`] | accounts, sessions, tokens, throttling |
@@ -20,6 +21,7 @@
 mod app;
 mod audit;
 mod auth;
+mod backups;
 mod catalog;
 mod changes;
 mod check;
@@ -36,6 +38,7 @@ mod openapi;
 mod print;
 mod problem;
 mod process;
+mod restore;
 mod retention;
 mod rules;
 mod serve;

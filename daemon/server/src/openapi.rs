@@ -160,7 +160,8 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         .collect();
     let queries: &[(&str, Value)] = &match route.operation {
         "listDocuments" => shapes::list_parameters(),
-        "listChanges" => shapes::change_parameters(),
+        "listChanges" => shapes::store::change_parameters(),
+        "pruneBackups" => shapes::store::prune_parameters(),
         "listUsers" => shapes::page_parameters(),
         "listExecutions" | "functionLogs" => shapes::execution_parameters(route.operation),
         _ => Vec::new(),

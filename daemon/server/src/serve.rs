@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Parts};
 use crate::auth::{Auth, StartError, UserCache};
+use crate::backups::Backups;
 use crate::catalog::{CatalogError, Catalogs, WatchError, Watcher};
 use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
@@ -131,6 +132,7 @@ async fn serve_store(
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
 
+    let backups = Backups::new(store.clone(), config.backup.clone());
     let (stop, stopped) = watch::channel(false);
     let app = App::new(Parts {
         config: Arc::clone(config),
@@ -140,6 +142,7 @@ async fn serve_store(
         auth: auth.clone(),
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
+        backups: backups.clone(),
         changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
         functions: functions.clone(),
         throttle: throttle.clone(),
@@ -157,10 +160,9 @@ async fn serve_store(
         let functions = functions.clone();
         tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
     }
+    tasks.spawn(backups.run(stopped.clone()));
     tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
-    if let Some(period) = watchdog_period() {
-        tasks.spawn(feed_watchdog(period, stopped));
-    }
+    tasks.spawn(feed_watchdog(stopped));
     if mode == Mode::Production {
         print_setup(&auth).await?;
     }
@@ -263,7 +265,8 @@ pub async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-async fn feed_watchdog(period: Duration, mut stopped: watch::Receiver<bool>) {
+async fn feed_watchdog(mut stopped: watch::Receiver<bool>) {
+    let Some(period) = watchdog_period() else { return };
     let mut due = tokio::time::interval(period);
     loop {
         tokio::select! {

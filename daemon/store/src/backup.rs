@@ -4,11 +4,15 @@
 //! ended, no part of a transaction. Writers go on meanwhile. A file of the wanted name exists only when the
 //! copy is complete and on the disk. Where copies are kept and for how long is the caller's business.
 
+mod restore;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
+
+pub use restore::{InTheWay, Restored, restore};
 
 use crate::connection::{self, file_error, open_private, sync_directory};
 use crate::limits::COPY_PAGES;

@@ -28,6 +28,14 @@ const MODE: u32 = 0o600;
 /// The database itself is opened here only while this process has no connection to it: closing any
 /// descriptor of a file drops all POSIX locks a process has on it, those of SQLite among them.
 pub(crate) fn prepare_file(path: &Path) -> Result<File, Error> {
+    let lock = prepare_lock(path)?;
+    open_private(path)?;
+    sync_directory(path)?;
+    Ok(lock)
+}
+
+/// Takes the lock without touching the database.
+pub(crate) fn prepare_lock(path: &Path) -> Result<File, Error> {
     let mut lock_path = path.as_os_str().to_owned();
     lock_path.push(".lock");
     let lock_path = PathBuf::from(lock_path);
@@ -37,8 +45,6 @@ pub(crate) fn prepare_file(path: &Path) -> Result<File, Error> {
         Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => return Err(file_error(&lock_path)(error)),
     }
-    open_private(path)?;
-    sync_directory(path)?;
     Ok(lock)
 }
 

@@ -198,6 +198,7 @@ impl Loader<'_> {
             &mut config.server.data,
             &mut config.server.admin_socket,
             &mut config.database.path,
+            &mut config.backup.directory,
             &mut config.sandbox.supervisor_socket,
         ];
         let tls = &mut config.tls_parts;
@@ -234,6 +235,7 @@ impl Loader<'_> {
         fill(&mut config.server.admin_socket, config.server.data.join("run/admin.sock"));
         fill(&mut config.sandbox.supervisor_socket, config.server.data.join("run/control.sock"));
         fill(&mut config.database.path, config.server.data.join("data.db"));
+        fill(&mut config.backup.directory, config.server.data.join("backups"));
     }
 
     /// TLS is served with all of its settings or not at all.

@@ -254,6 +254,39 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "backup",
+        key: "directory",
+        default: "`<data>/backups`",
+        accepts: "a directory",
+        about: "Where backups are kept, best on another disk. Made with mode 0700 if it is missing.",
+        apply: Apply::One(|config, text| path(&mut config.backup.directory, text)),
+    },
+    Setting {
+        section: "backup",
+        key: "every",
+        default: "`off`",
+        accepts: "off or a duration from 1m to 400d",
+        about: "How often a backup is made and old ones are removed. It counts from the newest backup that is there.",
+        apply: Apply::One(|config, text| {
+            config.backup.every = match text {
+                "off" => None,
+                text => Some(duration_within(text, 60_000, 400 * 86_400_000)?),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "keep",
+        default: "`7`",
+        accepts: "a number from 1 to 10000",
+        about: "Backups that stay when old ones are removed, newest first.",
+        apply: Apply::One(|config, text| {
+            config.backup.keep = number_within(text, 1, 10_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "auth",
         key: "registration",
         default: "`open`",

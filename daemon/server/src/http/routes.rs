@@ -2,6 +2,7 @@
 //! from it.
 
 mod accounts;
+mod backups;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post};
@@ -68,6 +69,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(accounts::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
+    list.extend(backups::routes());
     list.extend(other_routes());
     list
 }

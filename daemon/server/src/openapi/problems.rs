@@ -71,6 +71,8 @@ fn own(route: &Route) -> &'static [Code] {
     match route.operation {
         "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor],
         "listChanges" => &[Code::CollectionNotFound, Code::ResyncRequired],
+        "pruneBackups" => &[Code::InvalidParameter],
+        "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged],
         "createDocument" => &[Code::UniqueViolation, Code::ReferenceNotFound, Code::Conflict],
         "getDocument" => &[Code::DocumentNotFound],
         "updateDocument" => {

@@ -1,10 +1,11 @@
 //! Shapes of bodies as JSON Schema 2020-12. Table: long, flat, one entry a shape.
 
+pub mod store;
+
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
 use serde_json::{Map, Value, json};
 
 use crate::documents::USERS;
-use crate::limits::{CHANGES_PAGE_DEFAULT, CHANGES_PAGE_MAX, CHANGES_WAIT_MAX_S};
 
 /// A reference to a shape. Those of documents and functions depend on which one.
 pub fn reference(shape: &str, of: Option<&str>) -> Value {
@@ -24,6 +25,7 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
 /// All shapes that can be referred to.
 pub fn all(schema: &Schema) -> Value {
     let mut shapes = fixed();
+    shapes.extend(store::all());
     for (name, collection) in &schema.collections {
         shapes.insert(name.clone(), read_shape(collection));
         shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
@@ -104,20 +106,6 @@ fn fixed() -> Map<String, Value> {
                 &["kty", "crv", "alg", "use", "kid", "x"],
             ) } }),
             &["keys"],
-        ),
-        "Changes": object(
-            json!({
-                "changes": { "type": "array", "items": object(
-                    json!({
-                        "seq": whole(), "tx": whole(), "at": text(), "collection": text(), "id": text(),
-                        "op": { "type": "string", "enum": ["create", "update", "delete"] },
-                        "identity": text(), "before": { "type": "object" }, "after": { "type": "object" },
-                    }),
-                    &["seq", "tx", "at", "collection", "id", "op"],
-                ) },
-                "next": text(), "at_end": { "type": "boolean" },
-            }),
-            &["changes", "next", "at_end"],
         ),
         "SigningKeyList": object(
             json!({ "keys": { "type": "array", "items": object(
@@ -307,25 +295,6 @@ pub fn list_parameters() -> Vec<(&'static str, Value)> {
         ("cursor", json!({ "type": "string" })),
         ("count", json!({ "type": "boolean" })),
         ("fields", json!({ "type": "string", "description": "Fields by comma" })),
-    ]
-}
-
-/// Query parameters of the change feed.
-pub fn change_parameters() -> Vec<(&'static str, Value)> {
-    vec![
-        ("since", json!({ "type": "string", "description": "`next` of an earlier answer, or `start`" })),
-        ("collections", json!({ "type": "string", "description": "Collections by comma" })),
-        (
-            "limit",
-            json!({ "type": "integer", "minimum": 1, "maximum": CHANGES_PAGE_MAX, "default": CHANGES_PAGE_DEFAULT }),
-        ),
-        (
-            "wait",
-            json!({
-                "type": "integer", "minimum": 1, "maximum": CHANGES_WAIT_MAX_S,
-                "description": "Seconds that the answer may wait for a change",
-            }),
-        ),
     ]
 }
 

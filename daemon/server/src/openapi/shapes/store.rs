@@ -1,0 +1,66 @@
+//! Shapes and parameters of the change feed and of backups.
+
+use serde_json::{Map, Value, json};
+
+use super::object;
+use crate::limits::{BACKUPS_MAX, CHANGES_PAGE_DEFAULT, CHANGES_PAGE_MAX, CHANGES_WAIT_MAX_S};
+
+pub fn all() -> Map<String, Value> {
+    let text = || json!({ "type": "string" });
+    let whole = || json!({ "type": "integer" });
+    let backup = object(
+        json!({
+            "id": text(), "created_at": text(), "seq": whole(), "incarnation": text(), "bytes": whole(),
+            "sha256": text(), "version": text(),
+        }),
+        &["id", "created_at", "seq", "incarnation", "bytes", "sha256", "version"],
+    );
+    let shapes = json!({
+        "Changes": object(
+            json!({
+                "changes": { "type": "array", "items": object(
+                    json!({
+                        "seq": whole(), "tx": whole(), "at": text(), "collection": text(), "id": text(),
+                        "op": { "type": "string", "enum": ["create", "update", "delete"] },
+                        "identity": text(), "before": { "type": "object" }, "after": { "type": "object" },
+                    }),
+                    &["seq", "tx", "at", "collection", "id", "op"],
+                ) },
+                "next": text(), "at_end": { "type": "boolean" },
+            }),
+            &["changes", "next", "at_end"],
+        ),
+        "Backup": backup,
+        "BackupList": object(json!({ "backups": { "type": "array", "items": backup } }), &["backups"]),
+        "RemovedBackups": object(json!({ "removed": { "type": "array", "items": backup } }), &["removed"]),
+        "VerifiedBackup": object(json!({ "backup": backup, "path": text() }), &["backup", "path"]),
+    });
+    match shapes {
+        Value::Object(shapes) => shapes,
+        _ => Map::new(),
+    }
+}
+
+/// Query parameters of the change feed.
+pub fn change_parameters() -> Vec<(&'static str, Value)> {
+    vec![
+        ("since", json!({ "type": "string", "description": "`next` of an earlier answer, or `start`" })),
+        ("collections", json!({ "type": "string", "description": "Collections by comma" })),
+        (
+            "limit",
+            json!({ "type": "integer", "minimum": 1, "maximum": CHANGES_PAGE_MAX, "default": CHANGES_PAGE_DEFAULT }),
+        ),
+        (
+            "wait",
+            json!({
+                "type": "integer", "minimum": 1, "maximum": CHANGES_WAIT_MAX_S,
+                "description": "Seconds that the answer may wait for a change",
+            }),
+        ),
+    ]
+}
+
+/// Query parameters of the removal of backups.
+pub fn prune_parameters() -> Vec<(&'static str, Value)> {
+    vec![("keep", json!({ "type": "integer", "minimum": 1, "maximum": BACKUPS_MAX }))]
+}
