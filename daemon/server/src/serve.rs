@@ -168,10 +168,7 @@ async fn serve_store(
     }
     notify(State::Ready);
     tracing::info!("serving {} at http://{address}", config.server.project.display());
-
-    let order = orders.wait().await;
-    tracing::info!("stopping: {order}");
-    notify(State::Stopping);
+    orders.obey().await;
     stop.send_replace(true);
     join("the door", door.await);
     functions.shutdown(limits::SHUTDOWN_GRACE).await;
@@ -250,6 +247,13 @@ struct Orders {
 impl Orders {
     fn new() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for an order and tells that it has come.
+    async fn obey(&mut self) {
+        let order = self.wait().await;
+        tracing::info!("stopping: {order}");
+        notify(State::Stopping);
     }
 
     async fn wait(&mut self) -> &'static str {

@@ -1,4 +1,4 @@
-//! The table of settings: each key once, with its default, what it accepts and what it does.
+//! Table of settings: each key once, with its default, what it accepts and what it does.
 //! `docs/configuration.md` is this table; a test holds the two together.
 
 use std::path::PathBuf;
