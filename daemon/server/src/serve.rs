@@ -163,9 +163,7 @@ async fn serve_store(
     tasks.spawn(backups.run(stopped.clone()));
     tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
     tasks.spawn(feed_watchdog(stopped));
-    if mode == Mode::Production {
-        print_setup(&auth).await?;
-    }
+    print_setup(&auth, mode).await?;
     notify(State::Ready);
     tracing::info!("serving {} at http://{address}", config.server.project.display());
     orders.obey().await;
@@ -184,7 +182,11 @@ async fn join_all(mut tasks: JoinSet<()>) {
 }
 
 /// Tells whoever watches the start how to make the first administrator. Not a log line: those are kept.
-async fn print_setup(auth: &Auth) -> Result<(), ServeError> {
+async fn print_setup(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
+    // `alyx dev` makes one itself.
+    if mode == Mode::Development {
+        return Ok(());
+    }
     if let Some(token) = auth.offer_setup().await.map_err(ServeError::Store)? {
         print::words(&format!(
             "There is no administrator yet. Make one with `alyx users create EMAIL --role admin` on this \

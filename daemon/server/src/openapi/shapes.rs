@@ -1,4 +1,4 @@
-//! Shapes of bodies as JSON Schema 2020-12. Table: long, flat, one entry a shape.
+//! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
 pub mod store;
 
@@ -92,6 +92,73 @@ fn fixed() -> Map<String, Value> {
             &["type", "title", "status", "detail", "code", "request_id"],
         ),
         "Credentials": object(json!({ "email": text(), "password": text() }), &["email", "password"]),
+        "AuthStatus": object(
+            json!({
+                "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "closed"] },
+                "methods": { "type": "array", "items": text() }, "min_password_length": whole(),
+            }),
+            &["needs_setup", "registration", "methods", "min_password_length"],
+        ),
+        "RuleQuestion": object(
+            json!({ "collection": text(), "operation": text(), "as": text() }),
+            &["collection", "operation", "as"],
+        ),
+        "RuleTests": object(json!({ "file": text(), "text": text() }), &["file", "text"]),
+        "UserList": object(
+            json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
+            &["users", "limit"],
+        ),
+        "HealthState": object(json!({ "state": state() }), &["state"]),
+        "Health": object(
+            json!({
+                "state": state(),
+                "components": object(
+                    json!({ "database": component, "supervisor": component }),
+                    &["database", "supervisor"],
+                ),
+            }),
+            &["state", "components"],
+        ),
+    });
+    let parts = [shapes, signing_in(&user), account_shapes()];
+    parts.into_iter().filter_map(|part| part.as_object().cloned()).flatten().collect()
+}
+
+fn signing_in(user: &Value) -> Value {
+    let (text, whole) = (|| json!({ "type": "string" }), || json!({ "type": "integer" }));
+    json!({
+        "SignedIn": { "oneOf": [
+            object(
+                json!({
+                    "access_token": text(), "token_type": { "const": "Bearer" }, "expires_in": whole(),
+                    "refresh_token": text(), "user": user,
+                }),
+                &["access_token", "token_type", "expires_in", "refresh_token", "user"],
+            ),
+            object(
+                json!({
+                    "token_type": { "const": "Cookie" }, "expires_in": whole(), "csrf_token": text(),
+                    "user": user,
+                }),
+                &["token_type", "expires_in", "csrf_token", "user"],
+            ),
+        ] },
+        "SecondFactor": object(
+            json!({
+                "mfa_required": { "const": true }, "mfa_token": text(),
+                "methods": { "type": "array", "items": text() },
+            }),
+            &["mfa_required", "mfa_token", "methods"],
+        ),
+        "Begun": { "oneOf": [
+            { "$ref": "#/components/schemas/SignedIn" }, { "$ref": "#/components/schemas/SecondFactor" },
+        ] },
+    })
+}
+
+fn account_shapes() -> Value {
+    let text = || json!({ "type": "string" });
+    json!({
         "RefreshToken": object(json!({ "refresh_token": text() }), &[]),
         "Confirmation": object(json!({ "current_password": text() }), &[]),
         "NewPassword": object(json!({ "password": { "type": "string", "maxLength": 1024 } }), &["password"]),
@@ -129,64 +196,7 @@ fn fixed() -> Map<String, Value> {
             ) } }),
             &["sessions"],
         ),
-        "SignedIn": { "oneOf": [
-            object(
-                json!({
-                    "access_token": text(), "token_type": { "const": "Bearer" }, "expires_in": whole(),
-                    "refresh_token": text(), "user": user,
-                }),
-                &["access_token", "token_type", "expires_in", "refresh_token", "user"],
-            ),
-            object(
-                json!({
-                    "token_type": { "const": "Cookie" }, "expires_in": whole(), "csrf_token": text(),
-                    "user": user,
-                }),
-                &["token_type", "expires_in", "csrf_token", "user"],
-            ),
-        ] },
-        "SecondFactor": object(
-            json!({
-                "mfa_required": { "const": true }, "mfa_token": text(),
-                "methods": { "type": "array", "items": text() },
-            }),
-            &["mfa_required", "mfa_token", "methods"],
-        ),
-        "Begun": { "oneOf": [
-            { "$ref": "#/components/schemas/SignedIn" }, { "$ref": "#/components/schemas/SecondFactor" },
-        ] },
-        "AuthStatus": object(
-            json!({
-                "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "closed"] },
-                "methods": { "type": "array", "items": text() }, "min_password_length": whole(),
-            }),
-            &["needs_setup", "registration", "methods", "min_password_length"],
-        ),
-        "RuleQuestion": object(
-            json!({ "collection": text(), "operation": text(), "as": text() }),
-            &["collection", "operation", "as"],
-        ),
-        "RuleTests": object(json!({ "file": text(), "text": text() }), &["file", "text"]),
-        "UserList": object(
-            json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
-            &["users", "limit"],
-        ),
-        "HealthState": object(json!({ "state": state() }), &["state"]),
-        "Health": object(
-            json!({
-                "state": state(),
-                "components": object(
-                    json!({ "database": component, "supervisor": component }),
-                    &["database", "supervisor"],
-                ),
-            }),
-            &["state", "components"],
-        ),
-    });
-    match shapes {
-        Value::Object(shapes) => shapes,
-        _ => Map::new(),
-    }
+    })
 }
 
 /// What is written.
