@@ -13,8 +13,8 @@ mod timestamp;
 mod write;
 
 pub use id::new_id;
-pub use json::check_json;
-pub use parse::{Patch, named_fields, parse_create, parse_replace, parse_update};
+pub use json::{check_json, members};
+pub use parse::{Patch, named_fields, named_value, parse_create, parse_replace, parse_update};
 pub use recall::recall;
 pub use timestamp::{canonical_timestamp, is_date};
 pub use write::{write_json, write_value};

@@ -4,6 +4,7 @@
 //! nobody learns that it exists. A missing rule denies, a rule that fails denies and is logged.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
 use alyx_core::document::{Access, Document};
@@ -14,15 +15,25 @@ use crate::auth::UserCache;
 use crate::catalog::CatalogHandle;
 use crate::problem::{ApiError, Code};
 
+mod batch;
+mod bulk;
 mod create;
 mod delete;
 mod get;
 mod judge;
 mod list;
+mod once;
+mod precondition;
 mod profile;
+mod replace;
 mod update;
+mod writing;
 
+pub use batch::Batch;
+pub use bulk::BulkOutcome;
 pub use judge::{Judge, to_json};
+pub use once::Once;
+pub use precondition::{Precondition, etag, is_among};
 
 /// Name of the collection behind accounts.
 pub const USERS: &str = "users";
@@ -33,6 +44,17 @@ pub struct Documents {
     store: Store,
     catalog: CatalogHandle,
     users: UserCache,
+    /// Set once an open transaction may have changed accounts.
+    accounts_touched: Option<Arc<AtomicBool>>,
+}
+
+/// A document that was written, as its writer sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// 201 for a new document, else 200.
+    pub status: u16,
+    pub id: String,
+    pub json: Vec<u8>,
 }
 
 /// What a document is shown as.
@@ -43,7 +65,7 @@ pub fn access_of(who: &Identity) -> Access {
 impl Documents {
     /// The service over a store and the schema in force.
     pub fn new(store: Store, catalog: CatalogHandle, users: UserCache) -> Self {
-        Self { store, catalog, users }
+        Self { store, catalog, users, accounts_touched: None }
     }
 
     async fn load(&self, entry: &CollectionEntry, id: &str) -> Result<Document, ApiError> {

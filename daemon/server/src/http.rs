@@ -7,10 +7,12 @@ mod address;
 mod admin;
 mod answer;
 mod auth;
+mod batch;
 mod body;
 mod caller;
 mod changes;
 mod collections;
+mod conditions;
 mod cookies;
 mod cors;
 mod description;
@@ -25,4 +27,5 @@ pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve}
 pub use answer::json;
 pub use body::{Bodies, JsonBody};
 pub use caller::{AdminCaller, Caller, Params};
+pub use conditions::Conditions;
 pub use query::QueryPairs;

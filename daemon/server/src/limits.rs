@@ -102,6 +102,12 @@ pub const THROTTLE_KEYS_MAX: usize = 100_000;
 /// Attempts of an update that meets a newer revision.
 pub const UPDATE_ATTEMPTS: u32 = 3;
 
+/// Operations of one batch.
+pub const BATCH_OPERATIONS_MAX: usize = 1_000;
+
+/// Longest `Idempotency-Key`. Unit: bytes.
+pub const IDEMPOTENCY_KEY_MAX_BYTES: usize = 255;
+
 /// Time that a burst of file events may last before the schema is read again.
 pub const WATCH_DEBOUNCE: Duration = Duration::from_millis(60);
 

@@ -5,6 +5,7 @@
 
 mod problems;
 mod shapes;
+mod writes;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -146,6 +147,9 @@ fn responses(route: &Route, place: &Place) -> Value {
     if route.operation != "createDocument" || place.of.as_deref() != Some(USERS) {
         responses.insert(status.to_string(), answer);
     }
+    if route.operation != "createDocument" || place.of.as_deref() != Some(USERS) {
+        writes::further(route, |shape| content(shape, place), &mut responses);
+    }
     if route.path.starts_with("/api/functions/") {
         responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
     }
@@ -169,6 +173,7 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
     let in_query =
         queries.iter().map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema }));
     parameters.extend(in_query);
+    parameters.extend(writes::parameters(route));
     parameters
 }
 

@@ -65,6 +65,18 @@ impl ApiError {
         self
     }
 
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        &self.problem.code
+    }
+
+    /// The same error with a member `details`.
+    #[must_use]
+    pub fn with_details(mut self, details: serde_json::Value) -> Self {
+        self.problem.details = Some(details);
+        self
+    }
+
     /// The problem alone, for callers that do not speak HTTP.
     pub fn into_problem(self) -> Problem {
         *self.problem

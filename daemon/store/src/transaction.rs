@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use alyx_core::document::Document;
 use alyx_core::query::ListQuery;
+use alyx_core::rules::{Lookups, RowFilter};
 use alyx_core::schema::Collection;
-use alyx_core::sql::SqlPredicate;
 use alyx_core::value::Value;
 
 use crate::documents;
 use crate::handle::{Pending, Store};
 use crate::limits::STEPS_MAX;
+use crate::lookups::ConnectionLookups;
 use crate::queue::Queue;
 use crate::writer::{Command, Loan, Session, Step};
 use crate::{Error, accounts, sessions};
@@ -156,6 +157,16 @@ impl Transaction<'_, '_> {
         documents::fetch(self.session.connection, collection, id)
     }
 
+    /// Runs `decide` where it can look up documents, as they are in this transaction.
+    ///
+    /// # Errors
+    /// Those of a lookup that failed, whatever `decide` made of it.
+    pub fn with_lookups<T>(&self, decide: impl FnOnce(&dyn Lookups) -> T) -> Result<T, Error> {
+        let lookups = ConnectionLookups::new(self.session.connection);
+        let decided = decide(&lookups);
+        lookups.finish().map(|()| decided)
+    }
+
     /// The document with this value in a unique field.
     ///
     /// # Errors
@@ -177,7 +188,7 @@ impl Transaction<'_, '_> {
     pub fn select(
         &self,
         collection: &Collection,
-        rule: &SqlPredicate,
+        rule: &RowFilter,
         query: &ListQuery,
     ) -> Result<Vec<Document>, Error> {
         documents::select(self.session.connection, collection, rule, query)

@@ -13,7 +13,10 @@ use super::convert::Fault;
 use crate::limits::{DOCUMENT_MAX_BYTES, JSON_DEPTH_MAX};
 
 /// The members of an object in order, no name twice.
-pub(super) fn members(body: &[u8]) -> Result<Vec<(String, &RawValue)>, DocumentError> {
+///
+/// # Errors
+/// [`DocumentError::NotAnObject`] and [`DocumentError::InvalidJson`].
+pub fn members(body: &[u8]) -> Result<Vec<(String, &RawValue)>, DocumentError> {
     if body.len() > DOCUMENT_MAX_BYTES {
         return Err(DocumentError::InvalidJson(format!("it is larger than {DOCUMENT_MAX_BYTES} bytes")));
     }

@@ -134,6 +134,20 @@ pub fn named_fields(collection: &Collection, body: &[u8]) -> Vec<usize> {
     members.iter().filter_map(|(name, _)| collection.field(name).map(|(place, _)| place)).collect()
 }
 
+/// The stored form of what a body says of one field.
+///
+/// # Errors
+/// See [`DocumentError`]; the field is absent, null or not of its type.
+pub fn named_value(collection: &Collection, body: &[u8], place: usize) -> Result<Value, DocumentError> {
+    let field = &collection.fields[place];
+    let found = members(body)?.into_iter().find(|(name, _)| *name == field.name);
+    let value = match found {
+        Some((_, raw)) if raw.get() != "null" => convert(field, raw.get()),
+        _ => Err(Fault::new("required", "is required, because it says which document is meant")),
+    };
+    value.map_err(|fault| DocumentError::Fields(vec![field_error(&field.name, fault)]))
+}
+
 /// What the body says of one field.
 #[derive(Debug)]
 enum Given {

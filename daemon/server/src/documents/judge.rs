@@ -164,7 +164,7 @@ pub fn to_json(collection: &Collection, document: &Document, sight: &Sight) -> V
     to_json_with(collection, document, sight, &NoLookups)
 }
 
-fn to_json_with(
+pub(super) fn to_json_with(
     collection: &Collection,
     document: &Document,
     sight: &Sight,
@@ -178,6 +178,6 @@ fn to_json_with(
     out
 }
 
-fn log(collection: &Collection, reason: &str) {
+pub(super) fn log(collection: &Collection, reason: &str) {
     tracing::warn!(collection = %collection.name, reason, "a rule failed and denied: {reason}");
 }

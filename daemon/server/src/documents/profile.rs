@@ -1,15 +1,12 @@
 //! Change one's own document in `users`. Whoever has an account may edit its profile, whatever the
 //! collection's update rule says of others; rules of single fields hold all the same.
 
-use std::sync::Arc;
-
-use alyx_core::document::{Access, parse_update};
+use alyx_core::document::Access;
 use alyx_core::identity::{Identity, RequestFacts};
 
-use super::{Documents, Judge, USERS, denied, entry};
+use super::writing::Change;
+use super::{Documents, USERS, denied, entry};
 use crate::audit::{self, Event};
-use crate::clock;
-use crate::limits::UPDATE_ATTEMPTS;
 use crate::problem::ApiError;
 
 impl Documents {
@@ -23,21 +20,10 @@ impl Documents {
         let user = who.user().ok_or_else(|| denied(&Identity::Anonymous))?;
         let catalog = self.catalog.load_full();
         let entry = entry(&catalog, USERS)?;
-        let judge = Judge::new(&self.store, entry, who, facts).with_body(body);
-        for _ in 0..UPDATE_ATTEMPTS {
-            let old = self.load(entry, &user.id).await?;
-            let new = parse_update(&entry.collection, &old, body, Access::Client, &clock::now_text())?;
-            judge.check_written(body, &new, Some(&old)).await?;
-            let shared = Arc::clone(&entry.collection);
-            match self.store.update(shared, user.id.clone(), old.rev, new, who.label()).await {
-                Err(alyx_store::Error::Stale) => {}
-                outcome => {
-                    self.users.forget(&user.id);
-                    return judge.show(&outcome?).await;
-                }
-            }
-        }
-        Err(alyx_store::Error::Stale.into())
+        let change = Change::parse(entry, body, Access::Client)?;
+        let id = user.id.clone();
+        let written = self.write(catalog, who, facts, move |writing| writing.update_own(&id, &change));
+        Ok(written.await?.json)
     }
 
     /// The same service for one write, with which the event is recorded.

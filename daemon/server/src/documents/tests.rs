@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Documents;
+use super::{Documents, Precondition};
 use crate::auth::UserCache;
 use crate::problem::ApiError;
 
@@ -108,14 +108,18 @@ fn clerk(id: &str) -> Identity {
 impl Bench {
     async fn create(&self, who: &Identity, collection: &str, body: Value) -> Result<Value, ApiError> {
         let body = body.to_string();
-        let made = self.documents.create(who, &RequestFacts::default(), collection, body.as_bytes()).await?;
-        Ok(serde_json::from_slice(&made).unwrap())
+        let made =
+            self.documents.create(who, &RequestFacts::default(), collection, body.as_bytes(), None).await?;
+        Ok(serde_json::from_slice(&made.json).unwrap())
     }
 
     async fn update(&self, who: &Identity, id: &str, body: Value) -> Result<Value, ApiError> {
         let body = body.to_string();
-        let made = self.documents.update(who, &RequestFacts::default(), "notes", id, body.as_bytes()).await?;
-        Ok(serde_json::from_slice(&made).unwrap())
+        let made = self
+            .documents
+            .update(who, &RequestFacts::default(), "notes", id, body.as_bytes(), Precondition::None)
+            .await?;
+        Ok(serde_json::from_slice(&made.json).unwrap())
     }
 
     async fn get(&self, who: &Identity, id: &str) -> Result<Vec<u8>, ApiError> {
@@ -123,7 +127,7 @@ impl Bench {
     }
 
     async fn delete(&self, who: &Identity, id: &str) -> Result<(), ApiError> {
-        self.documents.delete(who, &RequestFacts::default(), "notes", id).await
+        self.documents.delete(who, &RequestFacts::default(), "notes", id, Precondition::None).await
     }
 
     async fn list(&self, who: &Identity, collection: &str) -> Result<Value, ApiError> {
@@ -197,7 +201,14 @@ async fn fields_are_set_as_their_write_rules_say() {
     let set = async |who: &Identity, body: Value| {
         bench
             .documents
-            .update(who, &RequestFacts::default(), "people", &id, body.to_string().as_bytes())
+            .update(
+                who,
+                &RequestFacts::default(),
+                "people",
+                &id,
+                body.to_string().as_bytes(),
+                Precondition::None,
+            )
             .await
     };
     let problem = set(&ada, json!({ "owner": "x", "pay": 0 })).await.unwrap_err();
@@ -214,7 +225,7 @@ async fn fields_are_set_as_their_write_rules_say() {
     refused(set(&ada, json!({ "rank": null })).await, 422, "validation_failed");
     let admin = Identity::Admin(AdminIdentity::Peer { uid: 0 });
     let kept = set(&admin, json!({ "rank": 1 })).await.unwrap();
-    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    let kept: Value = serde_json::from_slice(&kept.json).unwrap();
     assert_eq!((&kept["owner"], &kept["pay"], &kept["rank"]), (&json!("ada"), &json!(7), &json!(1)));
 }
 
@@ -286,7 +297,9 @@ async fn m01_membership_in_another_collection_decides_in_memory_and_in_lists() {
     // A membership of which the condition fails does not count, and its opposite fails as well.
     member("eve", Value::Null).await;
     assert_eq!(sees(&eve).await, (Value::Null, Some(1)));
-    let delete = async || bench.documents.delete(&ada, &RequestFacts::default(), "messages", &id).await;
+    let delete = async || {
+        bench.documents.delete(&ada, &RequestFacts::default(), "messages", &id, Precondition::None).await
+    };
     refused(delete().await, 404, "document_not_found");
 }
 
@@ -299,7 +312,8 @@ async fn m04_the_opposite_of_a_lookup_that_fails_denies() {
     let message = make("messages", json!({ "room": room["id"], "text": "x" })).await;
     make("members", json!({ "room": room["id"], "person": "x", "until": null })).await;
     let id = message["id"].as_str().unwrap();
-    let outcome = bench.documents.delete(&ada, &RequestFacts::default(), "messages", id).await;
+    let outcome =
+        bench.documents.delete(&ada, &RequestFacts::default(), "messages", id, Precondition::None).await;
     refused(outcome, 404, "document_not_found");
 }
 

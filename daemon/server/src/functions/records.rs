@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::calls::{CallHandler, CallResult, Operation};
 use super::logs::{Line, level_text};
 use super::recorder::{Execution, Sink};
-use crate::documents::Documents;
+use crate::documents::{Documents, Precondition, Written};
 use crate::problem::error_chain;
 
 /// Records go to the store.
@@ -39,22 +39,28 @@ impl CallHandler for DocumentCalls {
             let (who, facts) = (&identity, &*facts);
             let answer = match operation {
                 Operation::Create { collection, data } => {
-                    documents.create(who, facts, &collection, data.get().as_bytes()).await
+                    documents.create(who, facts, &collection, data.get().as_bytes(), None).await.map(json)
                 }
                 Operation::Get { collection, id } => documents.get(who, facts, &collection, &id).await,
                 Operation::List { collection, params } => {
                     documents.list(who, facts, &collection, &params).await
                 }
                 Operation::Update { collection, id, data } => {
-                    documents.update(who, facts, &collection, &id, data.get().as_bytes()).await
+                    let body = data.get().as_bytes();
+                    documents.update(who, facts, &collection, &id, body, Precondition::None).await.map(json)
                 }
-                Operation::Delete { collection, id } => {
-                    documents.delete(who, facts, &collection, &id).await.map(|()| Vec::new())
-                }
+                Operation::Delete { collection, id } => documents
+                    .delete(who, facts, &collection, &id, Precondition::None)
+                    .await
+                    .map(|()| Vec::new()),
             };
             answer.map_err(crate::problem::ApiError::into_problem)
         })
     }
+}
+
+fn json(written: Written) -> Vec<u8> {
+    written.json
 }
 
 fn row(execution: &Execution) -> ExecutionRow {

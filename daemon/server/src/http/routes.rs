@@ -5,7 +5,7 @@ mod accounts;
 mod backups;
 
 use axum::Router;
-use axum::routing::{MethodRouter, delete, get, patch, post};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, Uri};
 
 use super::{admin, changes, collections, executions, functions, health};
@@ -141,6 +141,46 @@ fn collection_routes() -> Vec<Route> {
             body: Body::Json("DocumentChanges"),
             success: Success::Json(200, "Document"),
             served: Here(|| patch(collections::update::handle)),
+        },
+        Route {
+            method: Method::PUT,
+            path: ONE,
+            operation: "replaceDocument",
+            summary: "Replace a document, or create it where clients choose ids",
+            access: Access::Rule,
+            body: Body::Json("NewDocument"),
+            success: Success::Json(200, "Document"),
+            served: Here(|| put(collections::replace::handle)),
+        },
+        Route {
+            method: Method::PATCH,
+            path: MANY,
+            operation: "updateDocuments",
+            summary: "Change the documents that a query selects",
+            access: Access::Rule,
+            body: Body::Json("DocumentChanges"),
+            success: Success::Json(200, "BulkOutcome"),
+            served: Here(|| patch(collections::update_many::handle)),
+        },
+        Route {
+            method: Method::DELETE,
+            path: MANY,
+            operation: "deleteDocuments",
+            summary: "Delete the documents that a query selects",
+            access: Access::Rule,
+            body: Body::Nothing,
+            success: Success::Json(200, "BulkOutcome"),
+            served: Here(|| delete(collections::delete_many::handle)),
+        },
+        Route {
+            method: Method::POST,
+            path: "/api/batch",
+            operation: "batch",
+            summary: "Write several documents, all or none",
+            access: Access::Rule,
+            body: Body::Json("Batch"),
+            success: Success::Json(200, "BatchResults"),
+            served: Here(|| post(super::batch::handle)),
         },
         Route {
             method: Method::DELETE,

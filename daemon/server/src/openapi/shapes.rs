@@ -5,6 +5,7 @@ pub mod store;
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
 use serde_json::{Map, Value, json};
 
+use super::writes::{self, change};
 use crate::documents::USERS;
 
 /// A reference to a shape. Those of documents and functions depend on which one.
@@ -26,6 +27,7 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
 pub fn all(schema: &Schema) -> Value {
     let mut shapes = fixed();
     shapes.extend(store::all());
+    shapes.extend(writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)));
     for (name, collection) in &schema.collections {
         shapes.insert(name.clone(), read_shape(collection));
         shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
@@ -224,7 +226,11 @@ fn write_shape(collection: &Collection, write: Write) -> Value {
     let fields: Vec<&Field> = collection.fields.iter().filter(settable).collect();
     let needed = |field: &&&Field| write == Write::Create && !field.nullable && field.default.is_none();
     let required: Vec<&str> = fields.iter().filter(needed).map(|field| field.name.as_str()).collect();
-    let properties = fields.iter().map(|field| (field.name.clone(), field_shape(field))).collect();
+    let shape = |field: &Field| match write {
+        Write::Create => field_shape(field),
+        Write::Update => change(field, field_shape(field)),
+    };
+    let properties = fields.iter().map(|field| (field.name.clone(), shape(field))).collect();
     let mut shape = object(Value::Object(properties), &required);
     shape["additionalProperties"] = json!(false);
     shape

@@ -2,6 +2,7 @@
 
 use alyx_core::document::Document;
 use alyx_core::query::ListQuery;
+use alyx_core::rules::{Decision, RowFilter};
 use alyx_core::schema::Collection;
 use alyx_core::sql::{SqlExpr, SqlPredicate, column};
 use alyx_core::value::Value;
@@ -9,6 +10,8 @@ use rusqlite::{Connection, Row, params_from_iter};
 
 use super::sql;
 use crate::Error;
+use crate::limits::POST_FILTER_MAX;
+use crate::lookups::ConnectionLookups;
 use crate::values::{self, Bound, bound};
 
 /// The document with this id.
@@ -80,23 +83,39 @@ pub(crate) fn select_where(
 pub(crate) fn select(
     connection: &Connection,
     collection: &Collection,
-    rule: &SqlPredicate,
+    rule: &RowFilter,
     query: &ListQuery,
 ) -> Result<Vec<Document>, Error> {
-    let rule = match rule {
+    let condition = match &rule.sql {
         SqlPredicate::Never => return Ok(Vec::new()),
         SqlPredicate::Always => None,
-        SqlPredicate::When(rule) => Some(rule),
+        SqlPredicate::When(condition) => Some(condition),
     };
-    let conditions: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
+    let conditions: Vec<&SqlExpr> = condition.into_iter().chain(&query.filter).collect();
     let mut statement = connection.prepare_cached(&sql::select_list(collection, &conditions, &query.sort))?;
-    let limit = Value::Integer(i64::from(query.limit) + 1);
+    let wanted = query.limit as usize + 1;
+    // A rule that is checked row by row may drop any number of them.
+    let most = if rule.check.is_some() { POST_FILTER_MAX + 1 } else { wanted };
+    let limit = Value::Integer(i64::try_from(most).unwrap_or(i64::MAX));
     let params = conditions.iter().flat_map(|condition| bound(&condition.params)).chain([Bound(&limit)]);
     let mut rows = statement.query(params_from_iter(params))?;
-    let mut documents = Vec::new();
+    let lookups = ConnectionLookups::new(connection);
+    let (mut documents, mut scanned) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        documents.push(document(row, collection)?);
+        scanned += 1;
+        if rule.check.is_some() && scanned > POST_FILTER_MAX {
+            return Err(Error::ScanTooLarge { limit: POST_FILTER_MAX });
+        }
+        let document = document(row, collection)?;
+        let value = |field: usize| document.values[field].as_ref();
+        if rule.allows(collection, value, &lookups) == Decision::Allow {
+            documents.push(document);
+        }
+        if documents.len() == wanted {
+            break;
+        }
     }
+    lookups.finish()?;
     Ok(documents)
 }
 

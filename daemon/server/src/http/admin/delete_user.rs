@@ -6,7 +6,7 @@ use http::StatusCode;
 use crate::app::App;
 use crate::audit::{Action, Event};
 use crate::auth::Client;
-use crate::documents::USERS;
+use crate::documents::{Precondition, USERS};
 use crate::http::{AdminCaller, Params};
 use crate::problem::ApiError;
 
@@ -18,6 +18,6 @@ pub async fn handle(
 ) -> Result<StatusCode, ApiError> {
     let who = &caller.identity;
     let event = Event::new(Action::UserDelete, who, &client).target(format!("user:{id}"));
-    app.documents.audited(event).delete(who, &caller.facts, USERS, &id).await?;
+    app.documents.audited(event).delete(who, &caller.facts, USERS, &id, Precondition::None).await?;
     Ok(StatusCode::NO_CONTENT)
 }

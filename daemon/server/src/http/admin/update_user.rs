@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::app::App;
 use crate::audit::{Action, Event};
 use crate::auth::Client;
-use crate::documents::USERS;
+use crate::documents::{Precondition, USERS};
 use crate::http::{AdminCaller, JsonBody, Params, json};
 use crate::problem::ApiError;
 
@@ -22,7 +22,8 @@ pub async fn handle(
     let who = &caller.identity;
     let event = Event::new(Action::UserUpdate, who, &client).target(format!("user:{id}"));
     let documents = app.documents.audited(event.detail("fields", field_names(&body)));
-    Ok(json(StatusCode::OK, documents.update(who, &caller.facts, USERS, &id, &body.0).await?))
+    let written = documents.update(who, &caller.facts, USERS, &id, &body.0, Precondition::None).await?;
+    Ok(json(StatusCode::OK, written.json))
 }
 
 /// Which fields the body sets; their values may be private.

@@ -4,7 +4,7 @@ use axum::extract::State;
 use http::StatusCode;
 
 use crate::app::App;
-use crate::http::{Caller, Params, QueryPairs};
+use crate::http::{Caller, Conditions, Params, QueryPairs};
 use crate::problem::ApiError;
 
 pub async fn handle(
@@ -12,8 +12,10 @@ pub async fn handle(
     caller: Caller,
     Params((collection, id)): Params<(String, String)>,
     query: QueryPairs,
+    conditions: Conditions,
 ) -> Result<StatusCode, ApiError> {
     query.only(&[])?;
-    app.documents.delete(&caller.identity, &caller.facts, &collection, &id).await?;
+    let precondition = conditions.precondition()?;
+    app.documents.delete(&caller.identity, &caller.facts, &collection, &id, precondition).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,0 +1,24 @@
+//! `PUT /api/collections/{collection}/{id}`: 200 with the document that replaced the old one, or 201
+//! where clients may choose ids and there was none. Denied is 404, the same as absent.
+
+use axum::extract::State;
+use axum::response::Response;
+
+use crate::app::App;
+use crate::http::{Caller, Conditions, JsonBody, Params, QueryPairs};
+use crate::problem::ApiError;
+
+pub async fn handle(
+    State(app): State<App>,
+    caller: Caller,
+    Params((collection, id)): Params<(String, String)>,
+    query: QueryPairs,
+    conditions: Conditions,
+    JsonBody(body): JsonBody,
+) -> Result<Response, ApiError> {
+    query.only(&[])?;
+    let precondition = conditions.precondition()?;
+    let (who, facts) = (&caller.identity, &caller.facts);
+    let written = app.documents.replace(who, facts, &collection, &id, &body, precondition).await?;
+    Ok(conditions.answer(&collection, written))
+}
