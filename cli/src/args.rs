@@ -21,7 +21,7 @@ pub struct Cli {
 /// Which daemon to speak to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Target {
-    /// Admin socket [default: the project's .alyx/run/admin.sock, else /run/alyx/admin.sock]
+    /// Admin socket [default: the project's, else /run/alyx/admin.sock]
     #[arg(long, global = true, value_name = "PATH", env = "ALYX_SOCKET", hide_env_values = true)]
     pub socket: Option<PathBuf>,
     /// Speak HTTP to this URL instead, with the token in ALYX_TOKEN
@@ -60,7 +60,8 @@ pub enum Command {
     Backup(Backup),
     /// Check a schema file, describe its format
     Schema(Schema),
-    /// Print the version
+    /// Print the version, as --version does
+    #[command(hide = true)]
     Version,
 }
 
