@@ -60,6 +60,8 @@ pub enum Command {
     Backup(Backup),
     /// Check a schema file, describe its format
     Schema(Schema),
+    /// Plan, apply and take back changes of the schema
+    Migrate(Migrate),
     /// Print the version, as --version does
     #[command(hide = true)]
     Version,
@@ -354,6 +356,40 @@ pub enum SchemaCommand {
     },
     /// Print the JSON Schema of the format, for editors
     JsonSchema,
+}
+
+#[derive(Debug, Args)]
+pub struct Migrate {
+    #[command(subcommand)]
+    pub command: MigrateCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// Print what applying the project's files would do
+    Plan,
+    /// Apply the project's files
+    Apply {
+        /// Also what may lose data; a copy of the database is made before
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take the last change of the schema back
+    Rollback {
+        /// Also if data is lost by that; a copy of the database is made before
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Write a new migration file with the next number
+    Create {
+        /// What it does, in a word or two: a-z, 0-9, _ and -
+        name: String,
+        /// Folder of the project
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Print what was applied, what waits, and tables that others changed
+    Status,
 }
 
 /// The address of `--listen`. Names are not looked up: they may stand for several addresses.

@@ -6,6 +6,7 @@ pub mod executions;
 pub mod functions;
 pub mod init;
 pub mod keys;
+pub mod migrate;
 pub mod rules;
 pub mod schema;
 pub mod status;

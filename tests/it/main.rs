@@ -16,6 +16,7 @@
 //! | `newcomer` | what beginners get wrong, and what they are told |
 //! | `injection` | SQL through every parameter |
 //! | `input` | bad schemas, configurations and command lines |
+//! | `migrations` | changes of the schema with documents in it |
 //! | `reload` | edited functions and schemas |
 //! | `schema` | types, options and mistakes of a schema |
 //! | `rules` | fields, other documents, tests and explanations of rules |
@@ -44,6 +45,7 @@ mod functions;
 mod hostile;
 mod injection;
 mod input;
+mod migrations;
 mod newcomer;
 mod reload;
 mod rules;

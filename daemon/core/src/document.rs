@@ -12,7 +12,7 @@ mod richtext;
 mod timestamp;
 mod write;
 
-pub use id::new_id;
+pub use id::{new_id, new_uuid};
 pub use json::{check_json, members};
 pub use parse::{Patch, named_fields, named_value, parse_create, parse_replace, parse_update};
 pub use recall::recall;
@@ -21,6 +21,7 @@ pub use write::{write_json, write_value};
 
 use std::fmt;
 
+use crate::schema::Field;
 use crate::value::Value;
 
 /// A document in its stored form.
@@ -89,6 +90,15 @@ pub struct FieldError {
 impl fmt::Debug for Fresh<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Fresh").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// The stored form of a default that the parser found valid.
+#[must_use]
+pub fn stored_default(field: &Field, literal: &serde_json::Value) -> Value {
+    match literal {
+        serde_json::Value::Null => Value::Null,
+        literal => convert::convert(field, &literal.to_string()).unwrap_or(Value::Null),
     }
 }
 

@@ -99,3 +99,9 @@ pub const CURSOR_MAX_BYTES: usize = 64 * 1024;
 
 /// Most tests, identities and documents in a file of rule tests.
 pub const RULE_TESTS_MAX: usize = 1_000;
+
+/// Steps of one migration file.
+pub const MIGRATION_STEPS_MAX: usize = 200;
+
+/// Length of the SQL of one step of a migration file. Unit: bytes.
+pub const SQL_MAX_BYTES: usize = 100_000;

@@ -12,16 +12,16 @@
 mod check;
 mod collection;
 mod env;
-mod field;
-mod field_options;
+pub(crate) mod field;
+pub(crate) mod field_options;
 mod function;
 mod json_schema;
 mod model;
-mod reader;
+pub(crate) mod reader;
 mod rule_tests;
 mod units;
 mod users;
-mod yaml;
+pub(crate) mod yaml;
 
 use std::sync::Arc;
 
@@ -62,7 +62,8 @@ pub fn parse_function(file_name: &str, name: &str, text: &str) -> Result<Functio
     })
 }
 
-fn read<T>(
+/// Reads a file of ours with `read`, which reports what is wrong with it.
+pub(crate) fn read<T>(
     file_name: &str,
     text: &str,
     read: impl FnOnce(&mut Reader<'_>, &At<'_>) -> Option<T>,

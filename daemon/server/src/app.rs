@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::auth::Auth;
 use crate::backups::Backups;
-use crate::catalog::CatalogHandle;
+use crate::catalog::{CatalogHandle, Catalogs};
 use crate::changes::Feed;
 use crate::config::{Config, Mode};
 use crate::documents::Documents;
@@ -29,6 +29,7 @@ pub struct Parts {
     pub mode: Mode,
     pub store: Store,
     pub catalog: CatalogHandle,
+    pub catalogs: Catalogs,
     pub auth: Auth,
     /// Memory for request bodies.
     pub bodies: Bodies,

@@ -61,6 +61,7 @@ pub struct Database {
     pub readers: usize,
     pub statement_timeout: Duration,
     pub secure_delete: SecureDelete,
+    pub migration_backups: usize,
 }
 
 /// When a write is acknowledged.
@@ -310,6 +311,7 @@ impl Config {
                 readers: 4,
                 statement_timeout: Duration::from_secs(10),
                 secure_delete: SecureDelete::Off,
+                migration_backups: 5,
             },
             backup: Backup { directory: PathBuf::new(), every: None, keep: 7 },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },

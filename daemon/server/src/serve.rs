@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, StartError, UserCache};
 use crate::backups::Backups;
-use crate::catalog::{CatalogError, Catalogs, WatchError, Watcher};
+use crate::catalog::{CatalogError, Catalogs, Places, WatchError, Watcher};
 use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
@@ -113,9 +113,9 @@ async fn serve_store(
     (store, latest): (Store, watch::Receiver<u64>),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
-    let catalogs = Catalogs::start(config.server.project.clone(), store.clone(), mode).await?;
-    let catalog = catalogs.handle();
     let users = UserCache::default();
+    let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
+    let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
     let auth =
         Auth::start(config.auth.clone(), store.clone(), catalog.clone(), users.clone(), throttle.clone())
@@ -140,6 +140,7 @@ async fn serve_store(
         store: store.clone(),
         catalog: catalog.clone(),
         auth: auth.clone(),
+        catalogs: catalogs.clone(),
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         backups: backups.clone(),
@@ -196,6 +197,14 @@ async fn print_setup(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
     Ok(())
 }
 
+fn places(config: &Config) -> Places {
+    Places {
+        project: config.server.project.clone(),
+        backups: config.server.data.join("backups"),
+        backups_kept: config.database.migration_backups,
+    }
+}
+
 fn join(what: &str, joined: Result<(), tokio::task::JoinError>) {
     if let Err(error) = joined {
         tracing::error!("{what} ended badly: {}", error_chain(&error));
@@ -213,6 +222,7 @@ fn prepare_directories(config: &Config) -> Result<(), ServeError> {
         server.data.join("run"),
         server.data.join("cache"),
         server.data.join("bundles"),
+        server.data.join("backups"),
     ];
     for path in own.iter().map(PathBuf::as_path).chain(parents.into_iter().flatten()) {
         make_directory(path).map_err(|source| ServeError::Directory { path: path.to_owned(), source })?;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::limits::{
@@ -103,6 +104,14 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, Error> {
         let page_bytes: u64 =
             connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
         connection.execute_batch(&format!("PRAGMA max_page_count = {}", (max_bytes / page_bytes).max(1)))?;
+    }
+    if let Some(told) = options.on_statement {
+        let tell = move |event: TraceEvent<'_>| {
+            if let TraceEvent::Stmt(_, text) = event {
+                told(text);
+            }
+        };
+        connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(tell))?;
     }
     migrations::apply(&mut connection)?;
     // Only where it is missing: opening must not write, or a full disk would keep us from starting.

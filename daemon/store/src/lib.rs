@@ -9,7 +9,7 @@
 //! | `documents` | create, get, update, delete, list |
 //! | `transaction` | several reads and writes as one |
 //! | `answers` | answers to requests that may come twice |
-//! | `tables`, `apply` | collections as tables, schema changes |
+//! | `tables`, `migrate` | collections as tables, schema changes |
 //! | [`backup`] | copies of the database, and what they are worth |
 //! | `changes` | the change feed's rows |
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
@@ -23,7 +23,6 @@
 
 mod accounts;
 mod answers;
-mod apply;
 mod audit;
 pub mod backup;
 mod changes;
@@ -35,6 +34,7 @@ mod handle;
 mod keys;
 pub mod limits;
 mod lookups;
+mod migrate;
 mod migrations;
 mod options;
 mod queue;
@@ -55,6 +55,9 @@ pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
+pub use migrate::{
+    Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
+};
 pub use options::{OnChange, OpenCheck, Options, SecureDelete, Synchronous};
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_answers.sql"),
     include_str!("migrations/0004_changes.sql"),
     include_str!("migrations/0005_sessions.sql"),
+    include_str!("migrations/0006_schema_changes.sql"),
 ];
 
 /// Applies what is missing.

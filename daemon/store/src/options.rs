@@ -32,6 +32,8 @@ pub struct Options {
     pub secure_delete: SecureDelete,
     /// Told of commits that made changes.
     pub on_change: OnChange,
+    /// Told of every statement that the writer begins, with its text. Tests stop the process there.
+    pub on_statement: Option<fn(&str)>,
 }
 
 /// Called by the writer after each commit that made changes, with the highest sequence number it may
@@ -98,6 +100,7 @@ impl Options {
             clock: Timestamp::now,
             secure_delete: SecureDelete::default(),
             on_change: OnChange::default(),
+            on_statement: None,
         }
     }
 }

@@ -5,10 +5,15 @@
 //! alone, and a commit belongs to many. `restrict` is SQLite's NO ACTION, which looks at the end of the
 //! statement, so a referrer that goes in the same deletion does not stop it.
 
+mod rebuild;
+
+use alyx_core::document::stored_default;
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Index, OnDelete, SortOrder};
 use alyx_core::sql::quote;
 use alyx_core::value::Value;
 use rusqlite::Connection;
+
+pub(crate) use rebuild::rebuild;
 
 use crate::values::Bound;
 use crate::{Error, accounts};
@@ -110,73 +115,65 @@ pub(crate) fn add_column(
     now: &str,
 ) -> Result<(), Error> {
     let mut sql = format!("ALTER TABLE {} ADD COLUMN {}", quote(&collection.name), column_definition(field));
-    if let Some(literal) = default_literal(connection, field, now)? {
+    if let Some(literal) = default_expression(connection, field, now)? {
         sql.push_str(" DEFAULT ");
         sql.push_str(&literal);
     }
     Ok(connection.execute_batch(&sql)?)
 }
 
-/// Makes the table anew where SQLite cannot alter it, by the procedure of
-/// <https://sqlite.org/lang_altertable.html#otheralter>. Foreign keys must be off, else dropping the
-/// old table would delete what refers to it.
-pub(crate) fn rebuild(connection: &Connection, collection: &Collection, now: &str) -> Result<(), Error> {
-    const INTERIM: &str = "_alyx_rebuild";
-    let old = column_names(connection, &collection.name)?;
-    let mut targets = vec![REVISION.to_owned()];
-    let mut sources = vec![REVISION.to_owned()];
-    for field in &collection.fields {
-        let name = quote(&field.name);
-        if old.contains(&field.name) {
-            sources.push(name.clone());
-        } else if let Some(literal) = default_literal(connection, field, now)? {
-            sources.push(literal);
-        } else {
-            continue;
-        }
-        targets.push(name);
+/// Drops a collection's table and what belongs to it.
+pub(crate) fn drop_table(connection: &Connection, collection: &Collection) -> Result<(), Error> {
+    Ok(connection.execute_batch(&format!("DROP TABLE {}", quote(&collection.name)))?)
+}
+
+/// Renames a collection's table. References of others follow; so do our own indexes, which have its name
+/// in theirs.
+pub(crate) fn rename(connection: &Connection, old: &Collection, new: &Collection) -> Result<(), Error> {
+    let sql = format!("ALTER TABLE {} RENAME TO {}", quote(&old.name), quote(&new.name));
+    connection.execute_batch(&sql)?;
+    replace_indexes(connection, old, new)
+}
+
+/// Renames a column, with our own indexes on it.
+pub(crate) fn rename_column(
+    connection: &Connection,
+    (old, new): (&Collection, &Collection),
+    from: &str,
+    to: &str,
+) -> Result<(), Error> {
+    let table = quote(&old.name);
+    let sql = format!("ALTER TABLE {table} RENAME COLUMN {} TO {}", quote(from), quote(to));
+    connection.execute_batch(&sql)?;
+    replace_indexes(connection, old, new)
+}
+
+fn replace_indexes(connection: &Connection, old: &Collection, new: &Collection) -> Result<(), Error> {
+    let (before, after) = (old.all_indexes(), new.all_indexes());
+    let named = |list: &[Index], name: &str| list.iter().any(|index| index.name == name);
+    for index in before.iter().filter(|index| !named(&after, &index.name)) {
+        drop_index(connection, &index.name)?;
     }
-    let (table, interim) = (quote(&collection.name), quote(INTERIM));
-    connection.execute_batch(&create_statement(INTERIM, collection))?;
-    connection.execute_batch(&format!(
-        "INSERT INTO {interim} ({}) SELECT {} FROM {table};
-         DROP TABLE {table};
-         ALTER TABLE {interim} RENAME TO {table};",
-        targets.join(", "),
-        sources.join(", ")
-    ))?;
-    create_indexes(connection, collection)
+    for index in after.iter().filter(|index| !named(&before, &index.name)) {
+        create_index(connection, new, index)?;
+    }
+    Ok(())
 }
 
-fn column_names(connection: &Connection, table: &str) -> Result<Vec<String>, Error> {
-    let mut statement = connection.prepare("SELECT name FROM pragma_table_info(?)")?;
-    let names = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(names)
-}
-
-/// The default of a field as an SQL literal. A new id per document is none.
-fn default_literal(connection: &Connection, field: &Field, now: &str) -> Result<Option<String>, Error> {
+/// The default of a field as an SQL expression; a new id for every document is a function.
+fn default_expression(connection: &Connection, field: &Field, now: &str) -> Result<Option<String>, Error> {
     let value = match &field.default {
-        None | Some(DefaultValue::Auto) => return Ok(None),
+        Some(DefaultValue::Auto) if field.kind == FieldKind::Uuid => {
+            return Ok(Some(format!("{}(1)", rebuild::NEW_ID)));
+        }
+        Some(DefaultValue::Auto) => return Ok(Some(format!("{}(0)", rebuild::NEW_ID))),
+        None if field.on_update_now && !field.nullable => Value::Text(now.to_owned()),
+        None => return Ok(None),
         Some(DefaultValue::Now) if field.kind == FieldKind::Date => {
             Value::Text(now.chars().take(10).collect())
         }
         Some(DefaultValue::Now) => Value::Text(now.to_owned()),
-        Some(DefaultValue::Literal(json)) => stored(&field.kind, json),
+        Some(DefaultValue::Literal(json)) => stored_default(field, json),
     };
     Ok(Some(connection.query_row("SELECT quote(?)", [Bound(&value)], |row| row.get(0))?))
-}
-
-/// The stored form of a literal default, which the parser found valid for the kind. Bytes have none.
-fn stored(kind: &FieldKind, json: &serde_json::Value) -> Value {
-    use serde_json::Value as Json;
-    match (kind, json) {
-        (FieldKind::Json, json) => Value::Text(json.to_string()),
-        (_, Json::Null) => Value::Null,
-        (_, Json::Bool(value)) => Value::Integer(i64::from(*value)),
-        (FieldKind::Float, Json::Number(number)) => number.as_f64().map_or(Value::Null, Value::Real),
-        (_, Json::Number(number)) => number.as_i64().map_or(Value::Null, Value::Integer),
-        (_, Json::String(text)) => Value::Text(text.clone()),
-        (_, Json::Array(_) | Json::Object(_)) => Value::Text(json.to_string()),
-    }
 }

@@ -1,7 +1,7 @@
 //! Between the domain's values and SQLite's. No conversion: both know the same five forms.
 
 use alyx_core::value::{Value, ValueRef};
-use rusqlite::types::{ToSqlOutput, Type, ValueRef as SqliteRef};
+use rusqlite::types::{ToSqlOutput, Type, Value as SqliteValue, ValueRef as SqliteRef};
 use rusqlite::{Row, ToSql};
 
 use crate::Error;
@@ -28,13 +28,30 @@ pub(crate) fn bound(values: &[Value]) -> impl Iterator<Item = Bound<'_>> {
 
 /// A column, borrowed from the row.
 pub(crate) fn column<'a>(row: &'a Row<'_>, index: usize) -> Result<ValueRef<'a>, Error> {
-    Ok(match row.get_ref(index)? {
+    Ok(borrowed(row.get_ref(index)?)?)
+}
+
+/// The domain's view of what SQLite holds.
+pub(crate) fn borrowed(value: SqliteRef<'_>) -> rusqlite::Result<ValueRef<'_>> {
+    Ok(match value {
         SqliteRef::Null => ValueRef::Null,
         SqliteRef::Integer(value) => ValueRef::Integer(value),
         SqliteRef::Real(value) => ValueRef::Real(value),
-        SqliteRef::Text(value) => ValueRef::Text(std::str::from_utf8(value).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(index, Type::Text, Box::new(error))
-        })?),
+        SqliteRef::Text(value) => ValueRef::Text(
+            std::str::from_utf8(value)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))?,
+        ),
         SqliteRef::Blob(value) => ValueRef::Blob(value),
     })
+}
+
+/// The same value as SQLite's own.
+pub(crate) fn owned(value: Value) -> SqliteValue {
+    match value {
+        Value::Null => SqliteValue::Null,
+        Value::Integer(value) => SqliteValue::Integer(value),
+        Value::Real(value) => SqliteValue::Real(value),
+        Value::Text(value) => SqliteValue::Text(value),
+        Value::Blob(value) => SqliteValue::Blob(value),
+    }
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use alyx_core::schema::Schema;
 use jiff::Timestamp;
 use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
 
 pub(crate) use command::{Command, Job, Queued, Settled};
 pub(crate) use lease::{Loan, Step};
@@ -25,8 +26,10 @@ pub(crate) use watch::OpenedFile;
 use crate::changes::Marks;
 use crate::handle::Health;
 use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WRITE_QUEUE_MAX};
+use crate::migrate::guard::Guard;
+use crate::migrate::{self, Restore};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, OnChange, Options, apply, time};
+use crate::{AuditRow, Error, OnChange, Options, time};
 
 /// The writer's way to the database and what a command may know.
 pub(crate) struct Session<'a> {
@@ -41,6 +44,8 @@ pub(crate) struct Session<'a> {
     pub(crate) changes: Marks,
     /// Row of the audit log that goes with the command; the command may change it or take it away.
     pub(crate) audit: Option<AuditRow>,
+    /// Confines statements of a migration file.
+    pub(crate) guard: &'a Guard,
 }
 
 /// The thread's state.
@@ -52,6 +57,7 @@ pub(crate) struct Writer {
     file: OpenedFile,
     write_timeout: Duration,
     shared: Arc<Shared>,
+    guard: Guard,
 }
 
 /// What became of a group of commands before its commit.
@@ -129,7 +135,7 @@ impl Writer {
         connection: Connection,
         options: &Options,
     ) -> Result<(WriterLink, WriterThread), Error> {
-        let schema = apply::stored_schema(&connection)?;
+        let schema = migrate::stored_schema(&connection)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(WRITE_QUEUE_MAX),
             health: Mutex::new(Health::Ok),
@@ -143,6 +149,7 @@ impl Writer {
             file: OpenedFile::new(&options.path)?,
             write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
+            guard: Guard::default(),
         };
         let thread = thread::Builder::new()
             .name("alyx-write".to_owned())
@@ -236,13 +243,41 @@ impl Writer {
     /// A schema change may make a table anew, which must not set off the foreign keys that refer to it.
     /// They can only be switched between transactions; the command checks all references itself.
     fn commit_alone(&mut self, queued: Queued) {
-        if let Err(error) = self.execute("PRAGMA foreign_keys = OFF") {
+        if let Command::Restore(job) = queued.command {
+            let outcome = self.restore(&job.input);
+            return job.reply.send(outcome);
+        }
+        let prepared = self.guard.install(&mut self.connection);
+        if let Err(error) = prepared.and_then(|()| self.execute("PRAGMA foreign_keys = OFF")) {
             return queued.command.refuse(error);
         }
         self.commit(vec![queued]);
+        if let Err(error) = Guard::remove(&mut self.connection) {
+            tracing::error!(error = %error, "statements are still looked at");
+        }
         if let Err(error) = self.execute("PRAGMA foreign_keys = ON") {
             tracing::error!(error = %error, "foreign keys could not be switched on again");
         }
+    }
+
+    /// Not a transaction of ours: SQLite copies the pages and commits them together.
+    fn restore(&mut self, input: &Restore) -> Result<(), Error> {
+        let now = time::to_text((self.clock)());
+        self.file.check()?;
+        self.limit_statements(None)?;
+        let outcome = migrate::prepare_restore(&self.connection, input, &now).and_then(|copy| {
+            self.connection.flush_prepared_statement_cache();
+            let backup = Backup::new(&copy, &mut self.connection)?;
+            match backup.step(-1)? {
+                StepResult::Done => Ok(()),
+                _ => Err(Error::Busy),
+            }
+        });
+        migrate::clean_restore(&input.scratch);
+        outcome?;
+        self.schema = migrate::stored_schema(&self.connection)?;
+        lock(&self.shared.schema).clone_from(&self.schema);
+        Ok(())
     }
 
     fn commit(&mut self, group: Vec<Queued>) {
@@ -284,6 +319,7 @@ impl Writer {
             now: time::to_text((self.clock)()),
             changes: Marks::default(),
             audit: None,
+            guard: &self.guard,
         };
         let mut settled = Vec::with_capacity(group.len());
         let mut outcome = Ok(());
@@ -455,6 +491,7 @@ mod tests {
             now: "2026".to_owned(),
             changes: crate::changes::Marks::default(),
             audit: None,
+            guard: &super::Guard::default(),
         };
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         let add = |session: &Session<'_>, id: &str| {

@@ -15,6 +15,12 @@ pub fn new_id(now_ms: u64, random: [u8; 10]) -> String {
     digits(time).chain(digits(noise)).map(char::from).collect()
 }
 
+/// Makes a UUID of version 7 from the time and random bytes.
+#[must_use]
+pub fn new_uuid(now_ms: u64, random: [u8; 10]) -> String {
+    uuid::Builder::from_unix_timestamp_millis(now_ms, &random).into_uuid().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::new_id;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use super::field::compare_field;
-use super::{Change, Class, Step};
-use crate::schema::{Collection, Field, Index, Schema};
+use super::{Change, Check, Otherwise, Step};
+use crate::schema::{Collection, CollectionRules, DefaultValue, Field, Index, Schema};
 
 /// The changes that lead from `old` (`None`: nothing yet) to `new`, in an order in which their steps
 /// can be carried out. Empty if nothing changes.
@@ -24,95 +24,130 @@ pub fn diff(old: Option<&Schema>, new: &Schema) -> Vec<Change> {
     }
     let gone = |name: &&String| !new.collections.contains_key(*name);
     for name in old.iter().flat_map(|old| old.collections.keys()).filter(gone) {
-        let description = format!("drop the collection {name} with all its documents");
-        changes.push(Change::risky(description, Step::DropCollection { collection: name.clone() }));
+        changes.extend(before(name).map(drop_collection));
     }
     compare_functions(old, new, &mut changes);
     changes
 }
 
-impl Change {
-    pub(super) fn safe(description: String, step: Step) -> Self {
-        Self { class: Class::Safe, description, step }
-    }
-
-    pub(super) fn risky(description: String, step: Step) -> Self {
-        Self { class: Class::NeedsConfirmation, description, step }
-    }
-
-    pub(super) fn impossible(description: String) -> Self {
-        Self { class: Class::Impossible, description, step: Step::None }
-    }
+fn drop_collection(collection: &Arc<Collection>) -> Change {
+    let name = &collection.name;
+    Change::risky(
+        format!("drop the collection {name} with all its documents"),
+        Check::Documents { collection: name.clone() },
+        Step::DropCollection(Arc::clone(collection)),
+    )
 }
 
-fn compare(old: &Collection, new: &Arc<Collection>, changes: &mut Vec<Change>) {
+/// A table is made anew before anything else is done to it, because that does the rest, too.
+fn compare(old: &Arc<Collection>, new: &Arc<Collection>, changes: &mut Vec<Change>) {
     let name = &new.name;
     let (old_indexes, new_indexes) = (old.all_indexes(), new.all_indexes());
     for index in old_indexes.iter().filter(|index| !new_indexes.contains(index)) {
-        let step = Step::DropIndex { collection: name.clone(), index: index.name.clone() };
+        let step = Step::DropIndex { index: index.name.clone() };
         changes.push(Change::safe(format!("drop the {} of {name}", show(index)), step));
     }
+    let mut of_fields = Vec::new();
     for (place, field) in new.fields.iter().enumerate() {
         match old.field(&field.name) {
-            None => changes.push(add_field(new, place, field)),
-            Some((_, old)) => compare_field(old, field, new, changes),
+            None => of_fields.push(add_field(old, new, place, field)),
+            Some((_, before)) => compare_field(old, before, field, new, &mut of_fields),
         }
     }
     for field in old.fields.iter().filter(|field| new.field(&field.name).is_none()) {
-        changes.push(drop_field(name, field));
+        of_fields.push(drop_field(old, new, field));
     }
+    of_fields.sort_by_key(|change| !matches!(change.step, Step::Rebuild { .. }));
+    let rebuilt = of_fields.first().is_some_and(|change| matches!(change.step, Step::Rebuild { .. }));
+    changes.append(&mut of_fields);
     for index in new_indexes.iter().filter(|index| !old_indexes.contains(index)) {
         changes.push(create_index(old, new, index));
+    }
+    let searched = |collection: &Collection| {
+        let fields = collection.fields.iter().filter(|field| field.search);
+        fields.map(|field| (field.name.clone(), field.kind.clone())).collect::<Vec<_>>()
+    };
+    if searched(old) != searched(new) {
+        let step = Step::Search(Arc::clone(new));
+        changes.push(Change::safe(format!("make the full-text index of {name} anew"), step));
+    } else if rebuilt && !searched(new).is_empty() {
+        let step = Step::Search(Arc::clone(new));
+        changes.push(Change::safe(format!("fill the full-text index of {name} again"), step));
     }
     if without_positions(&old.rules) != without_positions(&new.rules) {
         changes.push(Change::safe(format!("change the rules of {name}"), Step::None));
     }
 }
 
-fn add_field(collection: &Arc<Collection>, place: usize, field: &Field) -> Change {
-    let name = format!("{}.{}", collection.name, field.name);
-    let step = Step::AddField { collection: Arc::clone(collection), field: place };
+fn add_field(old: &Arc<Collection>, new: &Arc<Collection>, place: usize, field: &Field) -> Change {
+    let name = format!("{}.{}", new.name, field.name);
+    let step = Step::AddField { collection: Arc::clone(new), field: place };
     match &field.default {
-        _ if field.primary => Change::impossible(format!(
-            "make {name} the primary field: the documents there are have no value for it"
-        )),
-        _ if field.nullable => Change::safe(format!("add the field {name}"), step),
-        Some(crate::schema::DefaultValue::Literal(value)) => {
+        _ if field.primary => Change::impossible(
+            format!("make {name} the primary field"),
+            "the documents there are have no value for it",
+        ),
+        Some(DefaultValue::Auto) => Change::safe(
+            format!("add the field {name} with an id of its own in every document"),
+            rebuild(old, new),
+        ),
+        Some(DefaultValue::Now) => Change::safe(format!("add the field {name} with the current time"), step),
+        Some(DefaultValue::Literal(value)) => {
             Change::safe(format!("add the field {name} with {value} in every document"), step)
         }
-        None if !field.on_update_now => Change::impossible(format!(
-            "add the field {name}: the documents there are have no value for it; give it a default or make it nullable"
-        )),
-        _ => {
-            let reason = "every document needs a value of its own".to_owned();
-            let description = format!("add the field {name}: {reason}");
-            Change::risky(description, Step::Rebuild { collection: Arc::clone(collection), reason })
+        None if field.nullable => Change::safe(format!("add the field {name}"), step),
+        None if field.on_update_now => {
+            Change::safe(format!("add the field {name} with the current time"), step)
         }
+        None => Change::refused_if(
+            Check::Documents { collection: old.name.clone() },
+            format!("add the field {name}"),
+            "the documents there are have no value for it; give it a default, make it nullable or backfill it in a migration",
+            rebuild(old, new),
+        ),
     }
 }
 
-fn drop_field(collection: &str, field: &Field) -> Change {
-    let name = &field.name;
+fn drop_field(old: &Arc<Collection>, new: &Arc<Collection>, field: &Field) -> Change {
+    let (collection, name) = (&old.name, &field.name);
     if field.primary {
-        return Change::impossible(format!("drop the primary field {collection}.{name}"));
+        return Change::impossible(
+            format!("drop the primary field {collection}.{name}"),
+            "documents need an id",
+        );
     }
-    let step = Step::DropField { collection: collection.to_owned(), field: name.clone() };
-    Change::risky(format!("drop the field {collection}.{name} with all its values"), step)
+    let check = Check::Values { collection: collection.clone(), field: name.clone() };
+    Change::risky(format!("drop the field {collection}.{name} with all its values"), check, rebuild(old, new))
 }
 
-/// A unique index is safe only where every field in it is new and null.
+pub(super) fn rebuild(old: &Arc<Collection>, new: &Arc<Collection>) -> Step {
+    Step::Rebuild { old: Arc::clone(old), new: Arc::clone(new), otherwise: Otherwise::Refuse }
+}
+
+/// A unique index is impossible while two documents have the same values.
 fn create_index(old: &Collection, new: &Arc<Collection>, index: &Index) -> Change {
     let step = Step::CreateIndex { collection: Arc::clone(new), index: index.clone() };
     let description = format!("create the {} of {}", show(index), new.name);
-    let null = |name: &String| {
-        let nullable = new.field(name).is_some_and(|(_, field)| field.nullable && field.default.is_none());
-        old.field(name).is_none() && nullable
-    };
-    if !index.unique || index.fields.iter().any(null) {
+    let is_new = |name: &&String| old.field(name).is_none();
+    if !index.unique {
         return Change::safe(description, step);
     }
-    let reason = "it fails if two documents have the same values";
-    Change::risky(format!("{description}: {reason}"), step)
+    let fresh: Vec<&String> = index.fields.iter().filter(is_new).collect();
+    let check = match fresh.as_slice() {
+        [] => Check::Duplicates { collection: new.name.clone(), fields: index.fields.clone() },
+        // Null is no value, and new ids differ.
+        fresh if fresh.iter().any(|name| differs(new, name)) => return Change::safe(description, step),
+        // One value for all documents.
+        _ => Check::Documents { collection: new.name.clone() },
+    };
+    Change::refused_if(check, description, "documents have the same values", step)
+}
+
+fn differs(collection: &Collection, field: &str) -> bool {
+    collection.field(field).is_some_and(|(_, field)| match &field.default {
+        None => field.nullable,
+        Some(default) => *default == DefaultValue::Auto,
+    })
 }
 
 fn show(index: &Index) -> String {
@@ -121,9 +156,10 @@ fn show(index: &Index) -> String {
 }
 
 /// Rules without their places, which change with every edit above them.
-fn without_positions(rules: &crate::schema::CollectionRules) -> [Option<&str>; 5] {
-    [&rules.create, &rules.get, &rules.list, &rules.update, &rules.delete]
-        .map(|rule| rule.as_ref().map(|rule| rule.text.as_str()))
+fn without_positions(rules: &CollectionRules) -> [Option<(&str, bool)>; 6] {
+    let CollectionRules { create, get, list, subscribe, update, delete } = rules;
+    [create, get, list, subscribe, update, delete]
+        .map(|rule| rule.as_ref().map(|rule| (rule.text.as_str(), rule.post_filter)))
 }
 
 fn compare_functions(old: Option<&Schema>, new: &Schema, changes: &mut Vec<Change>) {

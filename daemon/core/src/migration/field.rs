@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Change, Step};
+use super::diff::rebuild;
+use super::{Change, Check, Otherwise, Step};
 use crate::schema::{Collection, Field, FieldKind, RichText};
 
 /// Adds what separates two versions of a field. Indexes are compared elsewhere.
 pub(super) fn compare_field(
+    old_collection: &Arc<Collection>,
     old: &Field,
     new: &Field,
     collection: &Arc<Collection>,
@@ -15,72 +17,96 @@ pub(super) fn compare_field(
     let name = format!("{}.{}", collection.name, new.name);
     if old.primary != new.primary {
         let description = format!("change which field of {} is primary: {name}", collection.name);
-        changes.push(Change::impossible(description));
+        changes.push(Change::impossible(description, "documents are known by it"));
         return;
     }
-    let reasons = rebuild_reasons(old, new);
-    if reasons.is_empty() {
-        if old.kind != new.kind {
-            let (from, to) = (old.kind.as_str(), new.kind.as_str());
-            let what = match from == to {
-                true => "change the options of its type".to_owned(),
-                false => format!("change the type from {from} to {to}; it is stored alike"),
-            };
-            changes.push(Change::safe(format!("{name}: {what}"), Step::None));
+    let step = || rebuild(old_collection, collection);
+    match (old.nullable, new.nullable) {
+        (true, false) => {
+            let check = Check::Nulls { collection: old_collection.name.clone(), field: old.name.clone() };
+            let description = format!("{name}: it is no longer nullable");
+            changes.push(Change::refused_if(check, description, "there are nulls", step()));
         }
-    } else {
-        let reason = reasons.join("; ");
-        let step = Step::Rebuild { collection: Arc::clone(collection), reason: reason.clone() };
-        changes.push(Change::risky(format!("{name}: {reason}"), step));
+        (false, true) => changes.push(Change::safe(format!("{name}: it becomes nullable"), step())),
+        _ => {}
     }
+    changes.extend(compare_kind(old_collection, old, new, &name, step));
     // Validation and the rest apply to what is written from now on.
     let aligned = Field {
         kind: new.kind.clone(),
         nullable: new.nullable,
         unique: new.unique,
         index: new.index,
+        search: new.search,
+        rules: new.rules.clone(),
         position: new.position,
         ..old.clone()
     };
+    let rules = |field: &Field| {
+        [&field.rules.read, &field.rules.write].map(|rule| rule.as_ref().map(|rule| rule.text.clone()))
+    };
+    if rules(old) != rules(new) {
+        changes.push(Change::safe(format!("{name}: change its rules"), Step::None));
+    }
     if aligned != *new {
         let description = format!("{name}: change its options; documents there are keep their values");
         changes.push(Change::safe(description, Step::None));
     }
 }
 
-/// What SQLite cannot alter in place, or what the values there are may not survive.
-fn rebuild_reasons(old: &Field, new: &Field) -> Vec<String> {
-    let mut reasons = Vec::new();
-    match (old.nullable, new.nullable) {
-        (true, false) => {
-            reasons.push("it is no longer nullable, so a null that is there is refused".to_owned())
-        }
-        (false, true) => reasons.push("it becomes nullable, so the table is made anew".to_owned()),
-        _ => {}
+fn compare_kind(
+    collection: &Arc<Collection>,
+    old: &Field,
+    new: &Field,
+    name: &str,
+    step: impl Fn() -> Step,
+) -> Option<Change> {
+    let (from, to) = (&old.kind, &new.kind);
+    if from == to {
+        return None;
     }
-    reasons.extend(kind_reason(&old.kind, &new.kind));
-    reasons
+    let relation = |kind: &FieldKind| matches!(kind, FieldKind::Relation { .. });
+    if is_stored_alike(from, to) {
+        // A reference is part of the table.
+        let what = match (relation(from), from.as_str() == to.as_str()) {
+            (true, true) => "change where it refers to, or its onDelete".to_owned(),
+            (_, true) => "change the options of its type".to_owned(),
+            (_, false) => {
+                format!("change the type from {} to {}; it is stored alike", from.as_str(), to.as_str())
+            }
+        };
+        let step = if relation(from) { step() } else { Step::None };
+        return Some(Change::safe(format!("{name}: {what}"), step));
+    }
+    let check = Check::Conversion {
+        collection: Arc::clone(collection),
+        old: Box::new(old.clone()),
+        new: Box::new(new.clone()),
+        otherwise: Otherwise::Refuse,
+    };
+    Some(Change::risky(format!("{name}: {}", describe_conversion(from, to)), check, step()))
 }
 
-fn kind_reason(old: &FieldKind, new: &FieldKind) -> Option<String> {
-    match (old, new) {
-        (FieldKind::Relation { collection: a, .. }, FieldKind::Relation { collection: b, .. }) if a != b => {
-            Some(format!("it refers to {b} instead of {a}"))
-        }
-        (FieldKind::Relation { on_delete: a, .. }, FieldKind::Relation { on_delete: b, .. }) if a != b => {
-            Some("its onDelete changes".to_owned())
-        }
-        // The reference is part of the table.
-        (FieldKind::Relation { .. }, FieldKind::Relation { .. }) => None,
-        (FieldKind::Relation { .. }, _) => Some("it is no relation any more".to_owned()),
-        (_, FieldKind::Relation { .. }) => Some("it becomes a relation".to_owned()),
-        (FieldKind::Select(_), FieldKind::Select(_)) if old.is_json_text() == new.is_json_text() => None,
+/// What is said of a change of type that converts values.
+pub(super) fn describe_conversion(from: &FieldKind, to: &FieldKind) -> String {
+    match (from, to) {
         (FieldKind::Select(_), FieldKind::Select(_)) => {
-            Some("one value and several values are stored differently".to_owned())
+            "one value and several values are stored differently; every value is converted".to_owned()
         }
-        _ if old == new => None,
-        _ if widens(old, new) => None,
-        _ => Some(format!("its type changes from {} to {}", old.as_str(), new.as_str())),
+        (FieldKind::RichText(_), FieldKind::RichText(_)) => {
+            "its preset becomes narrower; every text is cleaned again".to_owned()
+        }
+        _ => format!("its type changes from {} to {}; every value is converted", from.as_str(), to.as_str()),
+    }
+}
+
+/// Whether a stored value stays as it is when the type changes.
+#[must_use]
+pub(super) fn is_stored_alike(old: &FieldKind, new: &FieldKind) -> bool {
+    match (old, new) {
+        (FieldKind::Relation { target: a, .. }, FieldKind::Relation { target: b, .. }) => a == b,
+        (FieldKind::Select(_), FieldKind::Select(_)) => old.is_json_text() == new.is_json_text(),
+        _ => old == new || widens(old, new),
     }
 }
 

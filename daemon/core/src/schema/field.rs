@@ -41,8 +41,21 @@ pub(super) fn type_names() -> Vec<&'static str> {
     TYPES.iter().map(|(name, _)| *name).collect()
 }
 
+/// Reads the name of a type that needs no options.
+pub(crate) fn plain_kind(reader: &mut Reader<'_>, at: &At<'_>) -> Option<FieldKind> {
+    let words: Vec<(&str, &FieldType)> = TYPES.iter().map(|(name, field_type)| (*name, field_type)).collect();
+    match reader.word(at, "type", &words)? {
+        FieldType::Plain(kind) => Some(kind.clone()),
+        FieldType::RichText => Some(FieldKind::RichText(RichText::default())),
+        FieldType::Select | FieldType::Relation => {
+            reader.refuse(at, "this type needs its options", "write to: { type: …, … } as in the schema");
+            None
+        }
+    }
+}
+
 /// Reads a field. Problems are reported; what is returned then is only good for further checks.
-pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<Field> {
+pub(crate) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<Field> {
     let mut section = reader.section(at)?;
     let declared = section.take("type");
     if declared.is_none() {

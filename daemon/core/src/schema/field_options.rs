@@ -167,7 +167,7 @@ fn one_of(
 }
 
 /// A YAML value in the JSON form that a client would send.
-pub(super) fn json(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Json> {
+pub(crate) fn json(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Json> {
     let value = to_json(at.node);
     if value.is_none() {
         reader.refuse(at, "is not a finite number", "");

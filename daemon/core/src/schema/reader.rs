@@ -6,35 +6,35 @@ use super::{Diagnostic, Position};
 use crate::limits::{DIAGNOSTICS_MAX, NAME_MAX_BYTES};
 
 /// Collects the problems of one file.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     file: &'a str,
     diagnostics: Vec<Diagnostic>,
 }
 
 /// A mapping whose keys are being taken. What is never asked for is unknown.
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     entries: &'n [(Key, Node)],
     /// Path of the section itself.
-    pub(super) path: String,
+    pub(crate) path: String,
     known: Vec<&'static str>,
 }
 
 /// A node together with its path.
 #[derive(Clone)]
-pub(super) struct At<'n> {
-    pub(super) node: &'n Node,
-    pub(super) path: String,
+pub(crate) struct At<'n> {
+    pub(crate) node: &'n Node,
+    pub(crate) path: String,
     /// Place of the key before it, or its own where there is none.
-    pub(super) key: Position,
+    pub(crate) key: Position,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: &'a str) -> Self {
+    pub(crate) fn new(file: &'a str) -> Self {
         Self { file, diagnostics: Vec::new() }
     }
 
     /// Reports a problem.
-    pub(super) fn report(&mut self, position: Position, path: &str, message: impl Into<String>, hint: &str) {
+    pub(crate) fn report(&mut self, position: Position, path: &str, message: impl Into<String>, hint: &str) {
         self.diagnostics.push(Diagnostic {
             file: self.file.to_owned(),
             position,
@@ -45,12 +45,12 @@ impl<'a> Reader<'a> {
     }
 
     /// Reports a problem with a node.
-    pub(super) fn refuse(&mut self, at: &At<'_>, message: impl Into<String>, hint: &str) {
+    pub(crate) fn refuse(&mut self, at: &At<'_>, message: impl Into<String>, hint: &str) {
         self.report(at.node.position, &at.path, message, hint);
     }
 
     /// The value if nothing was reported, else all problems in order of position.
-    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
+    pub(crate) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Diagnostic>> {
         self.diagnostics.sort_by(|a, b| (a.position, &a.path).cmp(&(b.position, &b.path)));
         self.diagnostics.truncate(DIAGNOSTICS_MAX);
         match value {
@@ -60,7 +60,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether a problem at or below this path was reported.
-    pub(super) fn has_problem_below(&self, path: &str) -> bool {
+    pub(crate) fn has_problem_below(&self, path: &str) -> bool {
         let below = |other: &str| {
             other.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
@@ -68,13 +68,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Opens a mapping. Nothing at all (`rules:` with an empty value) is an empty mapping.
-    pub(super) fn section<'n>(&mut self, at: &At<'n>) -> Option<Section<'n>> {
+    pub(crate) fn section<'n>(&mut self, at: &At<'n>) -> Option<Section<'n>> {
         let entries = self.entries(at)?;
         Some(Section { entries, path: at.path.clone(), known: Vec::new() })
     }
 
     /// The entries of a mapping whose keys are names.
-    pub(super) fn entries<'n>(&mut self, at: &At<'n>) -> Option<&'n [(Key, Node)]> {
+    pub(crate) fn entries<'n>(&mut self, at: &At<'n>) -> Option<&'n [(Key, Node)]> {
         match &at.node.value {
             Yaml::Map(entries) => Some(entries),
             Yaml::Null => Some(&[]),
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The named children of a mapping, without those whose name is refused.
-    pub(super) fn named<'n>(&mut self, at: &At<'n>, max: usize, what: &str) -> Vec<(&'n str, At<'n>)> {
+    pub(crate) fn named<'n>(&mut self, at: &At<'n>, max: usize, what: &str) -> Vec<(&'n str, At<'n>)> {
         let entries = self.entries(at).unwrap_or_default();
         if entries.len() > max {
             self.refuse(at, format!("has {} {what}, more than {max}", entries.len()), "");
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Checks a name of a collection, field, index or function.
-    pub(super) fn name(&mut self, name: &str, position: Position, path: &str) -> bool {
+    pub(crate) fn name(&mut self, name: &str, position: Position, path: &str) -> bool {
         let hint = "names match ^[a-z][a-z0-9_-]*$ and have at most 63 characters";
         let shown: String = name.chars().take(80).collect();
         let valid_byte =
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Text.
-    pub(super) fn text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
+    pub(crate) fn text<'n>(&mut self, at: &At<'n>) -> Option<&'n str> {
         match &at.node.value {
             Yaml::Text(text) => Some(text),
             other => {
@@ -146,7 +146,7 @@ impl<'a> Reader<'a> {
     }
 
     /// True or false.
-    pub(super) fn bool(&mut self, at: &At<'_>) -> Option<bool> {
+    pub(crate) fn bool(&mut self, at: &At<'_>) -> Option<bool> {
         match &at.node.value {
             Yaml::Bool(value) => Some(*value),
             other => {
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A whole number within bounds.
-    pub(super) fn whole(&mut self, at: &At<'_>, min: u64, max: u64) -> Option<u64> {
+    pub(crate) fn whole(&mut self, at: &At<'_>, min: u64, max: u64) -> Option<u64> {
         let accepted = match max {
             u64::MAX => format!("must be a whole number of at least {min}"),
             max => format!("must be a whole number from {min} to {max}"),
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A finite number.
-    pub(super) fn number(&mut self, at: &At<'_>) -> Option<f64> {
+    pub(crate) fn number(&mut self, at: &At<'_>) -> Option<f64> {
         match at.node.value {
             // Bounds of validation are doubles; whole numbers beyond 2^53 would not stay what they are.
             Yaml::Int(value) if value.unsigned_abs() <= 1 << 53 => Some(value as f64),
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a list.
-    pub(super) fn list<'n>(&mut self, at: &At<'n>, max: usize) -> Option<Vec<At<'n>>> {
+    pub(crate) fn list<'n>(&mut self, at: &At<'n>, max: usize) -> Option<Vec<At<'n>>> {
         match &at.node.value {
             Yaml::List(items) if items.len() > max => {
                 self.refuse(at, format!("has {} items, more than {max}", items.len()), "");
@@ -217,7 +217,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of several words.
-    pub(super) fn word<T: Copy>(&mut self, at: &At<'_>, what: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Copy>(&mut self, at: &At<'_>, what: &str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(at)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
@@ -230,14 +230,14 @@ impl<'a> Reader<'a> {
 
 impl<'n> Section<'n> {
     /// The value of a key, if the key is there.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<At<'n>> {
+    pub(crate) fn take(&mut self, key: &'static str) -> Option<At<'n>> {
         self.known.push(key);
         let (key, node) = self.entries.iter().find(|(other, _)| other.text == key)?;
         Some(At { node, path: join(&self.path, &key.text), key: key.position })
     }
 
     /// Reports every key that was not taken.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for (key, _) in self.entries.iter().filter(|(key, _)| !self.known.contains(&key.text.as_str())) {
             let message = format!("unknown key \"{}\"", shorten(&key.text));
             reader.report(
@@ -251,12 +251,12 @@ impl<'n> Section<'n> {
 }
 
 /// `path.key`.
-pub(super) fn join(path: &str, key: &str) -> String {
+pub(crate) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { shorten(key) } else { format!("{path}.{}", shorten(key)) }
 }
 
 /// Foreign text for a message, cut to a sensible length.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     if text.chars().count() <= 80 { text.to_owned() } else { text.chars().take(80).chain(['…']).collect() }
 }
 
@@ -284,7 +284,7 @@ const ALIASES: [(&str, &str); 19] = [
 ];
 
 /// `did you mean …`, or the list of what is accepted.
-pub(super) fn suggestion(text: &str, accepted: &[&str]) -> String {
+pub(crate) fn suggestion(text: &str, accepted: &[&str]) -> String {
     // What other tools call it.
     let alias = ALIASES.iter().find(|(other, word)| *other == text && accepted.contains(word));
     let near = accepted

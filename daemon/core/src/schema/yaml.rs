@@ -11,16 +11,16 @@ use crate::limits::{SCHEMA_MAX_BYTES, YAML_DEPTH_MAX, YAML_NODES_MAX};
 
 /// A value and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) value: Yaml,
-    pub(super) position: Position,
+pub(crate) struct Node {
+    pub(crate) value: Yaml,
+    pub(crate) position: Position,
     /// Where the text of a scalar starts: behind a quote, below a `|`.
-    pub(super) content: Position,
+    pub(crate) content: Position,
 }
 
 /// A value.
 #[derive(Clone, Debug)]
-pub(super) enum Yaml {
+pub(crate) enum Yaml {
     Null,
     Bool(bool),
     Int(i64),
@@ -32,27 +32,27 @@ pub(super) enum Yaml {
 
 /// A key as written and its place.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
-    pub(super) text: String,
-    pub(super) position: Position,
+pub(crate) struct Key {
+    pub(crate) text: String,
+    pub(crate) position: Position,
 }
 
 /// A place and what is wrong there.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) position: Position,
-    pub(super) message: String,
+pub(crate) struct Problem {
+    pub(crate) position: Position,
+    pub(crate) message: String,
 }
 
 /// A tree, with the second appearances of keys left out of it.
 #[derive(Debug)]
-pub(super) struct Tree {
-    pub(super) root: Node,
-    pub(super) duplicate_keys: Vec<Key>,
+pub(crate) struct Tree {
+    pub(crate) root: Node,
+    pub(crate) duplicate_keys: Vec<Key>,
 }
 
 /// Parses one document. An empty text is null.
-pub(super) fn parse(text: &str) -> Result<Tree, Problem> {
+pub(crate) fn parse(text: &str) -> Result<Tree, Problem> {
     if text.len() > SCHEMA_MAX_BYTES {
         return Err(Problem::new(START, format!("the file is larger than {SCHEMA_MAX_BYTES} bytes")));
     }
@@ -75,7 +75,7 @@ pub(super) fn parse(text: &str) -> Result<Tree, Problem> {
 }
 
 /// What usually is behind a message of the parser, for people who write YAML now and then.
-pub(super) fn hint(message: &str) -> &'static str {
+pub(crate) fn hint(message: &str) -> &'static str {
     const HINTS: [(&str, &str); 4] = [
         (
             "mapping values are not allowed",

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::files::{self, Found};
 use alyx_core::catalog::Catalog;
 use alyx_core::rules::{Rule, Scope};
 use alyx_core::schema::{Diagnostic, FunctionConfig, Position, Schema, parse, parse_function};
@@ -20,6 +21,8 @@ pub const FUNCTION_FILE: &str = "function.yaml";
 pub struct Loaded {
     pub text: String,
     pub catalog: Catalog,
+    /// Migration files, by number.
+    pub files: Vec<Found>,
 }
 
 /// Reads and compiles everything.
@@ -56,9 +59,10 @@ fn load_files(file: &Path, project: &Path) -> Result<Loaded, Vec<Diagnostic>> {
             add(schema, path, config, &name, &mut problems);
         }
     }
+    let files = files::load(project, &mut problems);
     let Some(schema) = schema.filter(|_| problems.is_empty()) else { return Err(problems) };
     let catalog = Catalog::build(&name, schema)?;
-    Ok(Loaded { text, catalog })
+    Ok(Loaded { text, catalog, files })
 }
 
 /// What is wrong with a function's rule. Lookups cannot be judged while the schema has problems.

@@ -12,6 +12,7 @@ use inotify::{EventStream, Inotify, WatchMask};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use super::files::FOLDER;
 use super::load::{FUNCTION_FILE, SCHEMA_FILE};
 use super::{Catalogs, Reloaded};
 use crate::limits::{WATCH_DEBOUNCE, WATCH_REST_MAX};
@@ -79,8 +80,7 @@ impl Watcher {
         match self.events.next().await {
             Some(Ok(event)) => {
                 let name = event.name.as_deref();
-                name == Some(OsStr::new(SCHEMA_FILE))
-                    || name == Some(OsStr::new(FUNCTION_FILE))
+                name.is_some_and(is_read)
                     || event.mask.contains(inotify::EventMask::ISDIR)
                     || event.mask.contains(inotify::EventMask::Q_OVERFLOW)
             }
@@ -103,6 +103,10 @@ impl Watcher {
             | WatchMask::ONLYDIR;
         let mut watches = self.events.watches();
         watches.add(&self.project, mask)?;
+        match watches.add(self.project.join(FOLDER), mask) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let functions = self.project.join("functions");
         let Ok(entries) = std::fs::read_dir(&functions) else { return Ok(()) };
         let below = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir());
@@ -115,4 +119,11 @@ impl Watcher {
         }
         Ok(())
     }
+}
+
+/// Whether a file of this name is read by a reload.
+fn is_read(name: &OsStr) -> bool {
+    name == OsStr::new(SCHEMA_FILE)
+        || name == OsStr::new(FUNCTION_FILE)
+        || name.to_str().and_then(alyx_core::migration::file_number).is_some()
 }

@@ -232,6 +232,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "database",
+        key: "migration_backups",
+        default: "`5`",
+        accepts: "a number from 1 to 1000",
+        about: "Copies made before a change of the schema that are kept in `<data>/backups`.",
+        apply: Apply::One(|config, text| {
+            config.database.migration_backups = number_within(text, 1, 1_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "changes",
         key: "keep_for",
         default: "`14d`",

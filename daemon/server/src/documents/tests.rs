@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use alyx_core::catalog::Catalog;
 use alyx_core::identity::{AdminIdentity, Identity, RequestFacts, UserIdentity};
-use alyx_core::migration::diff;
 use alyx_core::schema::parse;
-use alyx_store::{Options, Store};
+use alyx_store::{Consent, Migration, Options, Store};
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -81,7 +80,15 @@ async fn bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::open(&Options::new(directory.path().join("data.db"))).unwrap();
     let schema = parse("schema.yaml", SCHEMA).unwrap();
-    store.apply(SCHEMA, &schema, &diff(None, &schema)).await.unwrap();
+    let migration = Migration {
+        text: SCHEMA.to_owned(),
+        schema: Arc::new(schema.clone()),
+        files: Vec::new(),
+        consent: Consent::Safe,
+        backup: None,
+        undo: None,
+    };
+    assert!(store.migrate(migration).await.unwrap().applied);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::build("schema.yaml", schema).unwrap()));
     Bench { documents: Documents::new(store, catalog, UserCache::default()), _directory: directory }
 }

@@ -32,6 +32,7 @@ pub struct Health {
 #[derive(Debug, Serialize)]
 pub struct Components {
     pub database: Component,
+    pub schema: Component,
     pub supervisor: Component,
 }
 
@@ -45,8 +46,8 @@ pub struct Component {
 
 /// How everything does now. Waits for nothing.
 pub fn health(app: &App) -> Health {
-    let components = Components { database: database(app), supervisor: supervisor(app) };
-    let state = components.database.state.max(components.supervisor.state);
+    let components = Components { database: database(app), schema: schema(app), supervisor: supervisor(app) };
+    let state = components.database.state.max(components.schema.state).max(components.supervisor.state);
     Health { state, components }
 }
 
@@ -68,6 +69,18 @@ fn database(app: &App) -> Component {
             Component { state: State::Degraded, reason: Some(reason) }
         }
     }
+}
+
+fn schema(app: &App) -> Component {
+    let state = app.catalogs.state();
+    let reason = if !state.drift.is_empty() {
+        Some("tables were changed by others; `alyx migrate status` says how")
+    } else if !state.waiting.is_empty() {
+        Some("a change of the schema waits for a confirmation; see `alyx migrate plan`")
+    } else {
+        None
+    };
+    Component { state: if reason.is_none() { State::Ok } else { State::Degraded }, reason }
 }
 
 fn supervisor(app: &App) -> Component {

@@ -70,6 +70,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(function_routes());
     list.extend(admin_routes());
     list.extend(backups::routes());
+    list.extend(migration_routes());
     list.extend(other_routes());
     list
 }
@@ -277,6 +278,54 @@ fn admin_routes() -> Vec<Route> {
             "Get an execution with its log lines",
             object,
             Functions,
+        ),
+    ]
+}
+
+fn migration_routes() -> Vec<Route> {
+    let route = |method: Method, path, operation, summary, success, served| Route {
+        body: if method == Method::POST { Body::Json("MigrationConfirmation") } else { Body::Nothing },
+        method,
+        path,
+        operation,
+        summary,
+        access: Access::Admin,
+        success,
+        served: Here(served),
+    };
+    let (object, plan) = (Success::Json(200, "Object"), Success::Json(200, "MigrationPlan"));
+    vec![
+        route(
+            Method::GET,
+            "/api/admin/migrations",
+            "migrationStatus",
+            "Tell what was applied, what waits and whether tables are as they should be",
+            object,
+            || get(admin::migrations::status::handle),
+        ),
+        route(
+            Method::GET,
+            "/api/admin/migrations/plan",
+            "planMigration",
+            "Tell what applying the project's files would do",
+            plan,
+            || get(admin::migrations::plan::handle),
+        ),
+        route(
+            Method::POST,
+            "/api/admin/migrations/apply",
+            "applyMigration",
+            "Apply the project's files",
+            plan,
+            || post(admin::migrations::apply::handle),
+        ),
+        route(
+            Method::POST,
+            "/api/admin/migrations/rollback",
+            "rollBackMigration",
+            "Take the last change of the schema back",
+            object,
+            || post(admin::migrations::rollback::handle),
         ),
     ]
 }

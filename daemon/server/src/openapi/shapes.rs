@@ -82,7 +82,6 @@ fn fixed() -> Map<String, Value> {
     let state = || json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
     let field =
         object(json!({ "field": text(), "code": text(), "message": text() }), &["field", "code", "message"]);
-    let component = object(json!({ "state": state(), "reason": text() }), &["state"]);
     let user = json!({ "$ref": format!("#/components/schemas/{USERS}") });
     let shapes = json!({
         "Problem": object(
@@ -110,19 +109,9 @@ fn fixed() -> Map<String, Value> {
             json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
             &["users", "limit"],
         ),
-        "HealthState": object(json!({ "state": state() }), &["state"]),
-        "Health": object(
-            json!({
-                "state": state(),
-                "components": object(
-                    json!({ "database": component, "supervisor": component }),
-                    &["database", "supervisor"],
-                ),
-            }),
-            &["state", "components"],
-        ),
+                "HealthState": object(json!({ "state": state() }), &["state"]),
     });
-    let parts = [shapes, signing_in(&user), account_shapes()];
+    let parts = [shapes, signing_in(&user), account_shapes(), migration_shapes()];
     parts.into_iter().filter_map(|part| part.as_object().cloned()).flatten().collect()
 }
 
@@ -199,6 +188,48 @@ fn account_shapes() -> Value {
             &["sessions"],
         ),
     })
+}
+
+fn migration_shapes() -> Value {
+    json!({
+        "Health": health(),
+        "MigrationConfirmation": {
+            "type": "object", "properties": { "confirm": { "type": "boolean" } }, "additionalProperties": false,
+        },
+        "MigrationPlan": migration_plan(),
+    })
+}
+
+fn health() -> Value {
+    let state = || json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
+    let component = object(json!({ "state": state(), "reason": { "type": "string" } }), &["state"]);
+    object(
+        json!({
+            "state": state(),
+            "components": object(
+                json!({ "database": component, "schema": component, "supervisor": component }),
+                &["database", "schema", "supervisor"],
+            ),
+        }),
+        &["state", "components"],
+    )
+}
+
+fn migration_plan() -> Value {
+    let class = || json!({ "enum": ["safe", "needs-confirmation", "impossible"] });
+    let change = json!({
+        "class": class(), "description": { "type": "string" },
+        "documents": { "type": ["integer", "null"] }, "migration": { "type": ["string", "null"] },
+    });
+    object(
+        json!({
+            "class": class(), "applied": { "type": "boolean" },
+            "changes": { "type": "array", "items": object(change, &["class", "description"]) },
+            "migrations": { "type": "array", "items": { "type": "string" } },
+            "backup": { "type": ["string", "null"] },
+        }),
+        &["class", "applied", "changes", "migrations"],
+    )
 }
 
 /// What is written.

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use alyx_core::catalog::Catalog;
 use alyx_core::document::{Access, Document, DocumentError, Fresh, parse_create};
-use alyx_core::migration::diff;
 use alyx_core::schema::{Collection, Diagnostic, RuleTests, TestDocument};
-use alyx_store::{Options, Store};
+use alyx_store::{Consent, Migration, Options, Store};
 use tempfile::TempDir;
 
 use crate::clock;
@@ -33,7 +32,15 @@ impl Scratch {
         let store = tokio::task::spawn_blocking(move || Store::open(&Options::new(path)))
             .await
             .map_err(|error| internal("make a scratch database", &error))??;
-        store.apply("", &catalog.schema, &diff(None, &catalog.schema)).await?;
+        let migration = Migration {
+            text: String::new(),
+            schema: Arc::new(catalog.schema.clone()),
+            files: Vec::new(),
+            consent: Consent::Safe,
+            backup: None,
+            undo: None,
+        };
+        store.migrate(migration).await?;
         let mut problems = Vec::new();
         let mut parsed = Vec::new();
         for document in &tests.documents {

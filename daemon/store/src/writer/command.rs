@@ -11,7 +11,7 @@ use crate::accounts::{self, Account};
 use crate::handle::Reply;
 use crate::limits::WRITE_WAIT_MAX;
 use crate::sessions::{self, Rotation};
-use crate::{AuditRow, Error, answers, apply, audit, changes, documents, executions, keys, transaction};
+use crate::{AuditRow, Error, answers, audit, changes, documents, executions, keys, migrate, transaction};
 
 /// A command in the queue.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(crate) enum Command {
     CreateDocument(Job<documents::Create, Document>),
     UpdateDocument(Job<documents::Update, Document>),
     DeleteDocument(Job<documents::Delete, ()>),
-    Apply(Job<apply::Apply, ()>),
+    Migrate(Job<migrate::Migration, migrate::Report>),
+    Restore(Job<migrate::Restore, ()>),
     CreateAccount(Job<accounts::Create, Account>),
     SetPasswordHash(Job<accounts::SetPasswordHash, ()>),
     RehashPassword(Job<accounts::RehashPassword, ()>),
@@ -84,7 +85,8 @@ macro_rules! with_job {
             Command::CreateDocument($job) => $body,
             Command::UpdateDocument($job) => $body,
             Command::DeleteDocument($job) => $body,
-            Command::Apply($job) => $body,
+            Command::Migrate($job) => $body,
+            Command::Restore($job) => $body,
             Command::CreateAccount($job) => $body,
             Command::SetPasswordHash($job) => $body,
             Command::RehashPassword($job) => $body,
@@ -112,7 +114,7 @@ macro_rules! with_job {
 impl Command {
     /// Whether it shares its transaction with no other command.
     pub(crate) const fn is_alone(&self) -> bool {
-        matches!(self, Self::Apply(_))
+        matches!(self, Self::Migrate(_) | Self::Restore(_))
     }
 
     /// Whether it borrows the writer.
@@ -130,7 +132,9 @@ impl Command {
             Self::CreateDocument(job) => job.run(session, documents::create),
             Self::UpdateDocument(job) => job.run(session, documents::update),
             Self::DeleteDocument(job) => job.run(session, documents::delete),
-            Self::Apply(job) => job.run(session, apply::apply),
+            Self::Migrate(job) => job.run(session, migrate::migrate),
+            // The writer does it itself, outside of any transaction.
+            Self::Restore(job) => job.run(session, |_, _| Err(Error::Busy)),
             Self::CreateAccount(job) => job.run(session, accounts::create),
             Self::SetPasswordHash(job) => job.run(session, accounts::set_password_hash),
             Self::RehashPassword(job) => job.run(session, accounts::rehash_password),

@@ -98,6 +98,7 @@ impl Writer {
             now: time::to_text((self.clock)()),
             changes: Marks::default(),
             audit: None,
+            guard: &self.guard,
         };
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -114,8 +114,8 @@ fn commits_with_changes_are_told() {
     let on_change = alyx_store::OnChange(std::sync::Arc::new(move |seq| sender.send(seq).unwrap()));
     let store = Store::open(&Options { on_change, ..options(&dir) }).unwrap();
     let schema = crate::support::schema(NOTES);
-    let changes = alyx_core::migration::diff(None, &schema);
-    store.apply(&format!("version: 1\n{NOTES}"), &schema, &changes).wait().unwrap();
+    let text = format!("version: 1\n{NOTES}");
+    crate::support::migrate(&store, &text, &schema, alyx_store::Consent::Safe).unwrap();
     let notes = TestStore { dir, store, schema };
     notes.create("notes", &json!({"id": "n1"})).unwrap();
     assert_eq!(receiver.recv().unwrap(), 1);

@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use alyx_core::migration::diff;
 use alyx_core::value::Value;
-use alyx_store::Store;
+use alyx_store::{Consent, Store};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{ACTOR, draft, options, schema};
+use crate::support::{ACTOR, draft, migrate, options, schema};
 
 const DIRECTORY: &str = "ALYX_STORE_TEST_DIRECTORY";
 
@@ -51,7 +50,7 @@ fn every_answered_write_survives_kill_9() {
     let dir = TempDir::new().unwrap();
     let declared = schema(NOTES);
     let store = Store::open(&options(&dir)).unwrap();
-    store.apply(&format!("version: 1\n{NOTES}"), &declared, &diff(None, &declared)).wait().unwrap();
+    assert!(migrate(&store, &format!("version: 1\n{NOTES}"), &declared, Consent::Safe).unwrap().applied);
     store.close().unwrap();
 
     let mut answered = HashMap::new();

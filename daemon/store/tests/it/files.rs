@@ -3,11 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use alyx_store::{Error, Health, OpenCheck, Options, Store};
+use alyx_store::{Consent, Error, Health, OpenCheck, Options, Store};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{ACTOR, TestStore, options};
+use crate::support::{ACTOR, TestStore, migrate, options};
 
 const NOTES: &str = "
 collections:
@@ -163,7 +163,7 @@ fn a_full_file_system_stops_writes_only() {
     }
     let store = Store::open(&options(&dir)).unwrap();
     let text = store.applied_schema().wait().unwrap().unwrap();
-    store.apply(&text, &schema, &[]).wait().unwrap();
+    assert!(migrate(&store, &text, &schema, Consent::Safe).unwrap().applied);
     let notes = TestStore { dir, store, schema };
     notes.store.integrity_check().wait().unwrap();
     assert_eq!(notes.list("notes", &[("count", "true")]).total, Some(stored));

@@ -23,6 +23,8 @@ mod group_commit;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod migrations;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod support;

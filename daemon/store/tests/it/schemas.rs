@@ -1,12 +1,10 @@
 //! Schema changes: done as a whole or not at all.
 
-use std::sync::Arc;
-
-use alyx_core::migration::{Change, Class, Step, diff};
-use alyx_store::Error;
+use alyx_core::migration::Class;
+use alyx_store::{Consent, Error};
 use serde_json::json;
 
-use crate::support::{TestStore, schema};
+use crate::support::{TestStore, migrate, schema};
 
 const BEFORE: &str = "
 collections:
@@ -39,10 +37,6 @@ collections:
       - { name: by_place, fields: [place, text], order: desc }
 ";
 
-fn change(step: Step) -> Change {
-    Change { class: Class::Safe, description: "a change".to_owned(), step }
-}
-
 fn filled() -> TestStore {
     let notes = TestStore::new(BEFORE);
     notes.create("topics", &json!({"id": "t"})).unwrap();
@@ -57,20 +51,11 @@ fn objects(notes: &TestStore) -> Vec<String> {
     statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
 
-/// All steps from [`BEFORE`] to [`AFTER`] without making a table anew.
-fn steps(after: &alyx_core::schema::Schema) -> Vec<Change> {
-    let notes = Arc::clone(&after.collections["notes"]);
-    let fields = (3..8).map(|field| Step::AddField { collection: Arc::clone(&notes), field });
-    let indexes = notes.all_indexes().into_iter().filter(|index| !index.name.ends_with(".topic"));
-    let indexes = indexes.map(|index| Step::CreateIndex { collection: Arc::clone(&notes), index });
-    fields.chain(indexes).map(change).collect()
-}
-
 #[test]
 fn added_fields_have_their_defaults() {
     let mut notes = filled();
     let after = schema(AFTER);
-    notes.store.apply("version: 1", &after, &steps(&after)).wait().unwrap();
+    assert!(migrate(&notes.store, "version: 1", &after, Consent::Safe).unwrap().applied);
     notes.schema = after;
     let expected = json!({
         "id": "n1", "text": "same", "topic": "t", "place": 7, "live": true, "extra": null, "quote": "it's",
@@ -84,28 +69,11 @@ fn added_fields_have_their_defaults() {
     assert_eq!(notes.store.applied_schema().wait().unwrap().as_deref(), Some("version: 1"));
     assert_eq!(notes.change_words().len(), 3, "documents did not change");
     notes.store.integrity_check().wait().unwrap();
-}
-
-#[test]
-fn a_table_made_anew_keeps_its_documents_and_referrers() {
-    let mut notes = filled();
-    let after = schema(AFTER);
-    let rebuild = |name: &str| {
-        let collection = Arc::clone(&after.collections[name]);
-        change(Step::Rebuild { collection, reason: "nullable".to_owned() })
-    };
-    let mut changes = vec![rebuild("notes"), rebuild("topics"), rebuild("users")];
-    // What else the difference names is part of the new table already.
-    changes.extend(steps(&after));
-    changes.push(rebuild("notes"));
-    notes.store.apply("version: 1", &after, &changes).wait().unwrap();
-    notes.schema = after.clone();
+    assert_eq!(notes.store.drift().wait().unwrap(), Vec::<String>::new());
+    // The table was made anew, and foreign keys are in force again.
     let n1 = notes.get("notes", "n1").unwrap();
-    assert_eq!(notes.json("notes", "n1").unwrap()["topic"], "t");
-    assert_eq!(notes.json("notes", "n1").unwrap()["place"], 7);
     let n1 = notes.update("notes", &n1, &json!({"text": null})).unwrap();
     assert_eq!(n1.rev, 2);
-    // Foreign keys are in force again.
     let broken = notes.update("notes", &n1, &json!({"topic": "nobody"}));
     assert!(matches!(broken, Err(Error::ForeignKey { .. })), "{broken:?}");
     notes.delete("topics", "t").unwrap();
@@ -114,47 +82,88 @@ fn a_table_made_anew_keeps_its_documents_and_referrers() {
 }
 
 #[test]
-fn a_change_that_fails_leaves_all_as_it_was() {
+fn a_change_that_is_impossible_leaves_all_as_it_was() {
     let notes = filled();
     let before = (objects(&notes), notes.store.applied_schema().wait().unwrap());
     let after = schema(&AFTER.replace("index: true", "unique: true"));
-    let failed = notes.store.apply("version: 2", &after, &steps(&after)).wait();
-    assert!(matches!(&failed, Err(Error::UniqueViolation { fields }) if fields == &["text"]), "{failed:?}");
+    let report = migrate(&notes.store, "version: 2", &after, Consent::Confirmed).unwrap();
+    assert!(!report.applied && report.class() == Class::Impossible, "{report:#?}");
+    let unique = report.changes.iter().find(|change| change.class == Class::Impossible).unwrap();
+    assert_eq!(unique.documents, Some(2), "{unique:?}");
     assert_eq!((objects(&notes), notes.store.applied_schema().wait().unwrap()), before);
     // Neither in memory: the old schema is still the one that counts.
     notes.delete("topics", "t").unwrap();
     assert!(notes.get("notes", "n1").is_none());
 }
 
-#[test]
-fn a_change_that_may_lose_data_is_refused() {
-    let notes = filled();
-    let check = |class: Class, step: Step| {
-        let change = Change { class, description: "drop it".to_owned(), step };
-        let refused = notes.store.apply("version: 2", &notes.schema, &[change]).wait();
-        assert!(matches!(refused, Err(Error::Schema { .. })), "{refused:?}");
-    };
-    check(Class::NeedsConfirmation, Step::None);
-    check(Class::Impossible, Step::None);
-    check(Class::Safe, Step::DropCollection { collection: "notes".to_owned() });
-    check(Class::Safe, Step::DropField { collection: "notes".to_owned(), field: "text".to_owned() });
-    assert!(notes.get("notes", "n1").is_some());
+/// Class and count of what is not safe between [`BEFORE`] and the same with a replacement.
+fn unsafe_changes(store: &TestStore, from: &str, to: &str) -> Vec<(Class, Option<u64>)> {
+    assert!(BEFORE.contains(from), "{from}");
+    let after = schema(&BEFORE.replace(from, to));
+    let report = migrate(&store.store, "version: 2", &after, Consent::Safe).unwrap();
+    assert_eq!(report.applied, report.class() == Class::Safe);
+    let unsafe_ones = report.changes.into_iter().filter(|change| change.class != Class::Safe);
+    unsafe_ones.map(|change| (change.class, change.documents)).collect()
 }
 
 #[test]
-fn a_required_field_can_be_added_to_an_empty_collection_only() {
-    let after =
-        schema(&BEFORE.replace(
-            "      text: { type: string }",
-            "      text: { type: string }\n      more: { type: int }",
-        ));
-    let notes = after.collections["notes"].clone();
-    let (field, _) = notes.field("more").unwrap();
-    let changes = [change(Step::AddField { collection: notes, field })];
-    let filled = filled();
-    let refused = filled.store.apply("version: 2", &after, &changes).wait();
-    assert!(refused.is_err());
-    TestStore::new(BEFORE).store.apply("version: 2", &after, &changes).wait().unwrap();
+fn what_may_lose_data_is_counted_and_not_done_unasked() {
+    let text = "      text: { type: string }\n";
+    let check = |from: &str, to: &str, expected: (Class, Option<u64>)| {
+        let notes = filled();
+        assert_eq!(unsafe_changes(&notes, from, to), [expected], "{to}");
+        assert_eq!(notes.json("notes", "n1").unwrap()["text"], "same");
+        // Without documents nothing can be lost.
+        assert_eq!(unsafe_changes(&TestStore::new(BEFORE), from, to), [], "{to}");
+    };
+    let confirm = Class::NeedsConfirmation;
+    check(text, "", (confirm, Some(2)));
+    check(text, "      text: { type: int }\n", (Class::Impossible, Some(2)));
+    check(text, "      text: { type: json }\n", (confirm, Some(2)));
+    check(text, "      text: { type: string, unique: true }\n", (Class::Impossible, Some(2)));
+    check(text, "      text: { type: string }\n      more: { type: int }\n", (Class::Impossible, Some(2)));
+    let topic =
+        "topic: { type: relation, nullable: true, relation: { collection: topics, onDelete: cascade } }";
+    check(topic, "topic: { type: relation, relation: { collection: topics } }", (Class::Impossible, Some(1)));
+    let found = unsafe_changes(
+        &filled(),
+        topic,
+        "topic: { type: relation, nullable: true, relation: { collection: users } }",
+    );
+    assert_eq!(found.last(), Some(&(Class::Impossible, Some(1))), "nobody is called t");
+    let notes = filled();
+    let without = schema(&BEFORE[..BEFORE.find("  notes:").unwrap()]);
+    let report = migrate(&notes.store, "version: 2", &without, Consent::Confirmed).unwrap();
+    assert!(report.applied, "{report:#?}");
+    assert!(!objects(&notes).contains(&"notes".to_owned()));
+    notes.store.integrity_check().wait().unwrap();
+}
+
+#[test]
+fn a_plan_changes_nothing() {
+    let notes = filled();
+    let before = (objects(&notes), notes.changes());
+    let report = migrate(&notes.store, "version: 2", &schema(AFTER), Consent::Try).unwrap();
+    assert!(!report.applied && report.class() == Class::Safe && report.changes.len() > 5, "{report:#?}");
+    assert_eq!((objects(&notes), notes.changes()), before);
+}
+
+#[test]
+fn drift_is_found_and_never_overwritten() {
+    let notes = filled();
+    notes.sqlite().execute_batch("ALTER TABLE notes ADD COLUMN extra TEXT; CREATE TABLE other (a); DROP INDEX \"_alyx_index.notes.topic\"; CREATE VIEW v AS SELECT 1").unwrap();
+    let drift = notes.store.drift().wait().unwrap().join("\n");
+    for part in [
+        "notes: unknown column extra",
+        "other does not belong",
+        "missing index _alyx_index.notes.topic",
+        "v does not belong",
+    ] {
+        assert!(drift.contains(part), "{part} is not in {drift}");
+    }
+    let report = migrate(&notes.store, "version: 2", &schema(AFTER), Consent::Confirmed).unwrap();
+    assert!(!report.applied && report.class() == Class::Impossible, "{report:#?}");
+    assert!(notes.sqlite().prepare("SELECT extra FROM notes").is_ok(), "it is still there");
 }
 
 #[test]
@@ -185,8 +194,8 @@ fn a_project_grows() {
         collections.push_str(&format!("  new{count}: {{ fields: {{ {id} }} }}\n"));
         let all = format!("collections:\n  c: {{ fields: {{ {fields} }} }}\n{collections}");
         let next = schema(&all);
-        let changes = diff(Some(&store.schema), &next);
-        store.store.apply(&format!("version: 1\n{all}"), &next, &changes).wait().unwrap();
+        let report = migrate(&store.store, &format!("version: 1\n{all}"), &next, Consent::Safe).unwrap();
+        assert!(report.applied, "{report:#?}");
         store.schema = next;
         count += 1;
         store.create("c", &json!({})).unwrap();

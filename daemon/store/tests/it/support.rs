@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alyx_core::document::{Access, Document, Fresh, new_id, parse_create, parse_update};
-use alyx_core::migration::diff;
+
 use alyx_core::query::{ListQuery, parse_list};
 use alyx_core::schema::{Collection, Schema};
 use alyx_core::sql::SqlPredicate;
-use alyx_store::{Error, ListPage, Options, Store};
+use alyx_store::{Consent, Error, ListPage, Migration, Options, Report, Store};
 use jiff::Timestamp;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -41,6 +41,15 @@ pub fn schema(yaml: &str) -> Schema {
     })
 }
 
+/// Brings a store to another schema without migration files.
+pub fn migrate(store: &Store, text: &str, schema: &Schema, consent: Consent) -> Result<Report, Error> {
+    let schema = Arc::new(schema.clone());
+    let files = Vec::new();
+    store
+        .migrate(Migration { text: text.to_owned(), schema, files, consent, backup: None, undo: None })
+        .wait()
+}
+
 pub fn options(dir: &TempDir) -> Options {
     Options { clock: || NOW.parse().unwrap(), readers: 3, ..Options::new(dir.path().join("data.db")) }
 }
@@ -56,7 +65,7 @@ impl TestStore {
         adjust(&mut options);
         let store = Store::open(&options).unwrap();
         let schema = schema(yaml);
-        store.apply(&format!("version: 1\n{yaml}"), &schema, &diff(None, &schema)).wait().unwrap();
+        assert!(migrate(&store, &format!("version: 1\n{yaml}"), &schema, Consent::Safe).unwrap().applied);
         Self { dir, store, schema }
     }
 

@@ -29,6 +29,10 @@ pub async fn handle(State(app): State<App>, AdminCaller(_): AdminCaller) -> Resu
             "reads_waiting": database.reads_waiting,
         },
         "collections": catalog.schema.collections.keys().collect::<Vec<_>>(),
+                "schema": {
+            "waiting": app.catalogs.state().waiting.len(),
+            "drift": app.catalogs.state().drift,
+        },
         "functions": app.functions.status(),
     });
     Ok(json(StatusCode::OK, body.to_string()))
