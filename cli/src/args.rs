@@ -58,6 +58,8 @@ pub enum Command {
     Rules(Rules),
     /// Make, list, check and remove backups
     Backup(Backup),
+    /// List mails, try again those that were given up
+    Mail(Mail),
     /// Check a schema file, describe its format
     Schema(Schema),
     /// Plan, apply and take back changes of the schema
@@ -336,6 +338,30 @@ pub enum BackupCommand {
     /// Examine a backup and say how to restore it
     Restore {
         /// Its id
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Mail {
+    #[command(subcommand)]
+    pub command: MailCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MailCommand {
+    /// List mails, newest first, and why they were not sent
+    List {
+        /// Only in this state: waiting, sent or dead
+        #[arg(long, value_name = "STATE")]
+        state: Option<String>,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        limit: u32,
+    },
+    /// Try a mail again that was given up
+    Retry {
+        /// Id of the mail, as in the list
         id: String,
     },
 }

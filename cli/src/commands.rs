@@ -6,6 +6,7 @@ pub mod executions;
 pub mod functions;
 pub mod init;
 pub mod keys;
+pub mod mail;
 pub mod migrate;
 pub mod rules;
 pub mod schema;
@@ -18,7 +19,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 11] = [
+const ROW_MEMBERS: [&str; 12] = [
     "backups",
     "removed",
     "docs",
@@ -30,6 +31,7 @@ const ROW_MEMBERS: [&str; 11] = [
     "sessions",
     "keys",
     "rules",
+    "mails",
 ];
 
 /// The rows of a list answer.

@@ -13,6 +13,9 @@
 //! | `changes` | the change feed |
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
+//! | `mail` | mails: sent once, tried again, in the words of the project |
+//! | `recovery` | verified addresses, forgotten passwords, other addresses |
+//! | `second_factor` | codes by mail, one-time passwords, recovery codes |
 //! | `newcomer` | what beginners get wrong, and what they are told |
 //! | `injection` | SQL through every parameter |
 //! | `input` | bad schemas, configurations and command lines |
@@ -45,11 +48,14 @@ mod functions;
 mod hostile;
 mod injection;
 mod input;
+mod mail;
 mod migrations;
 mod newcomer;
+mod recovery;
 mod reload;
 mod rules;
 mod schema;
+mod second_factor;
 mod service;
 mod store;
 mod surface;

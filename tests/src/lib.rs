@@ -28,6 +28,7 @@
 pub mod cli;
 pub mod client;
 pub mod leftovers;
+pub mod mails;
 pub mod peers;
 pub mod project;
 pub mod server;

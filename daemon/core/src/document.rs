@@ -12,6 +12,7 @@ mod richtext;
 mod timestamp;
 mod write;
 
+pub use convert::is_email;
 pub use id::{new_id, new_uuid};
 pub use json::{check_json, members};
 pub use parse::{Patch, named_fields, named_value, parse_create, parse_replace, parse_update};

@@ -16,6 +16,7 @@ use crate::config::{Config, Mode};
 use crate::documents::Documents;
 use crate::functions::Functions;
 use crate::http::Bodies;
+use crate::mail::Mail;
 use crate::openapi::OpenApi;
 use crate::throttle::Throttle;
 
@@ -31,6 +32,7 @@ pub struct Parts {
     pub catalog: CatalogHandle,
     pub catalogs: Catalogs,
     pub auth: Auth,
+    pub mail: Mail,
     /// Memory for request bodies.
     pub bodies: Bodies,
     pub documents: Documents,

@@ -51,6 +51,32 @@ actions! {
     SessionEnd "session.end",
     /// Somebody ended all their sessions.
     SessionEndAll "session.end_all",
+    /// The second factor was asked for after the first.
+    SecondFactorAsk "session.second_factor",
+    /// A link that verifies an address was asked for.
+    VerifyRequest "verify.request",
+    /// An address was verified.
+    Verify "verify.confirm",
+    /// A link to set a new password was asked for.
+    PasswordForgot "password.forgot",
+    /// A password was set by a link.
+    PasswordReset "password.reset",
+    /// Another address was asked for.
+    EmailChange "email.change",
+    /// Another address was confirmed.
+    EmailConfirm "email.confirm",
+    /// A code to sign in was asked for.
+    CodeRequest "otp.request",
+    /// A second factor was begun to be set up.
+    TotpEnroll "totp.enroll",
+    /// A second factor was set up.
+    TotpConfirm "totp.confirm",
+    /// A second factor was removed.
+    TotpDisable "totp.disable",
+    /// Recovery codes were made anew.
+    RecoveryCodes "recovery_codes.renew",
+    /// A mail that was given up is tried again.
+    MailRetry "mail.retry",
     /// An administrator made an account.
     UserCreate "user.create",
     /// An administrator changed an account.

@@ -7,17 +7,22 @@ mod account;
 mod administer;
 mod anonymous;
 mod body;
+mod codes;
 mod facts;
 mod guard;
 mod keyring;
+mod links;
 mod passwords;
 mod profile;
+mod proof;
+mod recovery_codes;
 mod second_factor;
 mod session;
 mod sessions;
 mod setup;
 mod somebody;
 mod tokens;
+mod totp;
 mod users;
 
 use std::sync::Arc;
@@ -32,11 +37,15 @@ use self::tokens::Tokens;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
+use crate::mail::Mail;
 use crate::problem::{ApiError, Code};
+use crate::seal::Sealer;
 use crate::throttle::Throttle;
 
 pub use body::AccountBody;
+pub use links::Link;
 pub use profile::Confirmation;
+pub use proof::Proof;
 pub use session::{Begun, Client, Cookies, Mode};
 pub use tokens::StartError;
 pub use users::UserCache;
@@ -54,6 +63,8 @@ struct Parts {
     users: UserCache,
     throttle: Throttle,
     setup: Setup,
+    mail: Mail,
+    sealer: Sealer,
 }
 
 impl Auth {
@@ -64,11 +75,24 @@ impl Auth {
         catalog: CatalogHandle,
         users: UserCache,
         throttle: Throttle,
+        mail: Mail,
+        sealer: Sealer,
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
         let passwords = Passwords::new(settings.hashing);
         let setup = Setup::default();
-        Ok(Self(Arc::new(Parts { settings, store, catalog, tokens, passwords, users, throttle, setup })))
+        Ok(Self(Arc::new(Parts {
+            settings,
+            store,
+            catalog,
+            tokens,
+            passwords,
+            users,
+            throttle,
+            setup,
+            mail,
+            sealer,
+        })))
     }
 
     /// The identity behind an access token.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Mode, Overrides, Source, load};
+use crate::mail;
 use crate::problem::error_chain;
 use crate::{check, print, process, restore, serve};
 
@@ -120,10 +121,13 @@ pub fn run() -> ExitCode {
         Command::Serve(flags) => run_serve(flags),
         Command::CheckConfig { config } => {
             match read_config(config.as_deref(), &Overrides::default(), Mode::Production) {
-                Ok(_) => {
-                    print::words("The configuration is fine.");
-                    ExitCode::SUCCESS
-                }
+                Ok(config) => match mail::check_templates(&config.server.project) {
+                    Ok(()) => {
+                        print::words("The configuration is fine.");
+                        ExitCode::SUCCESS
+                    }
+                    Err(error) => failed(&error),
+                },
                 Err(code) => code,
             }
         }

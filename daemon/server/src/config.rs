@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use alyx_store::SecureDelete;
+use lettre::message::Mailbox;
+
 pub use load::{Overrides, Source, load};
 pub use value::Network;
 
@@ -28,6 +30,7 @@ pub struct Config {
     pub backup: Backup,
     pub auth: Auth,
     pub limits: Limits,
+    pub mail: Mail,
     pub functions: Functions,
     pub sandbox: Sandbox,
     pub logging: Logging,
@@ -173,6 +176,46 @@ pub struct Hashing {
     pub memory_kib: u32,
     pub passes: u32,
     pub lanes: u32,
+}
+
+/// Section `mail`.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub transport: MailTransport,
+    pub from: Mailbox,
+    pub app_name: String,
+    pub link_url: Option<String>,
+    pub locale: String,
+    pub host: String,
+    pub port: Option<u16>,
+    pub security: MailSecurity,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub ca_file: Option<PathBuf>,
+    pub attempts: u32,
+    pub retry_after: Duration,
+}
+
+/// How mails leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailTransport {
+    /// They do not.
+    None,
+    /// As files in the data directory.
+    File,
+    /// To a mail server.
+    Smtp,
+}
+
+/// What protects the way to the mail server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailSecurity {
+    /// TLS after `STARTTLS`; without it nothing is sent.
+    StartTls,
+    /// TLS from the first byte.
+    Tls,
+    /// Nothing; to this host only.
+    Plain,
 }
 
 /// Section `functions`.
@@ -338,6 +381,24 @@ impl Config {
                 functions_per_minute: limit(1_200),
                 auth_per_minute: limit(300),
                 admin_per_minute: limit(3_000),
+            },
+            mail: Mail {
+                transport: match mode {
+                    Mode::Development => MailTransport::File,
+                    Mode::Production => MailTransport::None,
+                },
+                from: "noreply@localhost".parse().expect("a mailbox"),
+                app_name: "Alyx".to_owned(),
+                link_url: None,
+                locale: "en".to_owned(),
+                host: String::new(),
+                port: None,
+                security: MailSecurity::StartTls,
+                username: None,
+                password: None,
+                ca_file: None,
+                attempts: 8,
+                retry_after: Duration::from_secs(15),
             },
             functions: Functions { max_workers: 32, queue: 1_000, runtimes: None },
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },

@@ -19,6 +19,7 @@ mod description;
 mod executions;
 mod functions;
 mod health;
+mod pages;
 mod query;
 pub mod routes;
 mod unread;

@@ -156,3 +156,57 @@ pub const BUILD_MEMORY_MAX_BYTES: u64 = 3 * 1024 * 1024 * 1024;
 
 /// Largest file that a build may write. Unit: bytes.
 pub const BUILD_FILE_MAX_BYTES: u64 = 512 * 1024 * 1024;
+
+/// Languages of a request that are looked at for a mail.
+pub const MAIL_LOCALES_MAX: usize = 8;
+
+/// Largest template of a mail. Unit: bytes.
+pub const MAIL_TEMPLATE_MAX_BYTES: u64 = 256 * 1024;
+
+/// Time for handing one mail over, from connecting to the server's last word.
+pub const MAIL_SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Mails sent at once.
+pub const MAILS_AT_ONCE: usize = 4;
+
+/// Longest wait before a mail is tried again.
+pub const MAIL_RETRY_MAX: Duration = Duration::from_secs(3_600);
+
+/// Time for mails in flight after the order to stop.
+pub const MAIL_STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// What is kept of the reason why a mail was not sent. Unit: characters.
+pub const MAIL_ERROR_MAX_CHARS: usize = 500;
+
+/// Mails kept as files, newest last.
+pub const MAIL_FILES_MAX: usize = 500;
+
+/// How long the list of mails goes back after what they say has expired.
+pub const MAILS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
+
+/// How long a link that verifies an address is good.
+pub const VERIFY_LINK_TTL: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long a link that sets a password or changes an address is good.
+pub const RESET_LINK_TTL: Duration = Duration::from_secs(3_600);
+
+/// How long a code to sign in is good.
+pub const CODE_TTL: Duration = Duration::from_secs(10 * 60);
+
+/// How often a code, or a second factor after one sign-in, may be tried.
+pub const CODE_ATTEMPTS: u32 = 5;
+
+/// How long after the first factor the second one may be shown.
+pub const SECOND_FACTOR_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// Questions for a second factor of one account within an hour.
+pub const SECOND_FACTOR_QUESTIONS_MAX: u32 = 300;
+
+/// How long a mail that tells of something done is worth sending.
+pub const NOTICE_TTL: Duration = Duration::from_secs(3 * 24 * 3_600);
+
+/// Recovery codes of an account.
+pub const RECOVERY_CODES: usize = 10;
+
+/// Largest form of a page. Unit: bytes.
+pub const FORM_MAX_BYTES: usize = 16 * 1024;

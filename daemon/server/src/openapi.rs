@@ -3,6 +3,7 @@
 //! Routes with `{collection}` and `{name}` are written out for each collection and function, with
 //! the fields that clients see. It is made when it is asked for and kept until the schema changes.
 
+mod mail_shapes;
 mod problems;
 mod shapes;
 mod writes;
@@ -115,6 +116,11 @@ fn operation(route: &Route, place: &Place) -> Value {
         let required = route.path != "/api/functions/{name}";
         operation["requestBody"] = json!({ "required": required, "content": content(shape, place) });
     }
+    if let Body::Form(shape) = route.body {
+        let form = json!({ "schema": shapes::reference(shape, None) });
+        let content = json!({ "application/x-www-form-urlencoded": form });
+        operation["requestBody"] = json!({ "required": true, "content": content });
+    }
     operation["security"] = match route.access {
         Access::Open => json!([]),
         Access::Rule => json!([{}, { "token": [] }]),
@@ -139,6 +145,11 @@ fn responses(route: &Route, place: &Place) -> Value {
     let mut responses = Map::new();
     let (status, answer) = match route.success {
         Success::Nothing => (204, json!({ "description": "Done" })),
+        Success::Accepted => (202, json!({ "description": "It will be done" })),
+        Success::Page => {
+            let page = json!({ "text/html": { "schema": { "type": "string" } } });
+            (200, json!({ "description": "A page", "content": page }))
+        }
         Success::Json(status, shape) => {
             (status, json!({ "description": "Done", "content": content(shape, place) }))
         }
@@ -154,6 +165,14 @@ fn responses(route: &Route, place: &Place) -> Value {
         responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
     }
     problems::describe(route, &mut responses);
+    if route.success == Success::Page {
+        // A link that leads nowhere and a form that is not accepted are pages, too.
+        for status in ["400", "422"] {
+            if let Some(response) = responses.get_mut(status) {
+                response["content"]["text/html"] = json!({ "schema": { "type": "string" } });
+            }
+        }
+    }
     Value::Object(responses)
 }
 
@@ -167,6 +186,8 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         "listChanges" => shapes::store::change_parameters(),
         "pruneBackups" => shapes::store::prune_parameters(),
         "listUsers" => shapes::page_parameters(),
+        "listMails" => shapes::mail_parameters(),
+        "showPage" => vec![("token", json!({ "type": "string" }))],
         "listExecutions" | "functionLogs" => shapes::execution_parameters(route.operation),
         _ => Vec::new(),
     };
@@ -194,7 +215,7 @@ collections:
     fields:
       id: { type: id, primary: true, default: auto }
       title: { type: string, minLength: 1, maxLength: 20 }
-      secret: { type: string, nullable: true, internal: true }
+      unseen: { type: string, nullable: true, internal: true }
       pin: { type: string, nullable: true, hidden: true }
       created_at: { type: timestamp, default: now }
 functions:
@@ -252,7 +273,7 @@ functions:
         let document = document();
         let fields =
             |shape: &str| document["components"]["schemas"][shape]["properties"].as_object().unwrap().clone();
-        assert!(!document.to_string().contains("secret"));
+        assert!(!document.to_string().contains("unseen"));
         assert!(!fields("posts").contains_key("pin"));
         assert!(fields("posts_new").contains_key("pin"));
         assert!(!fields("posts_new").contains_key("id"));

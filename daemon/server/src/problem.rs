@@ -82,6 +82,11 @@ impl ApiError {
         *self.problem
     }
 
+    /// Whether it has this code.
+    pub fn is(&self, code: Code) -> bool {
+        self.problem.code == code.as_str()
+    }
+
     /// The problem.
     #[cfg(test)]
     pub fn problem(&self) -> &Problem {

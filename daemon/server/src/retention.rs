@@ -30,6 +30,7 @@ async fn sweep(store: &Store, changes: &Changes, stopped: &watch::Receiver<bool>
     let day_ago = now - Duration::from_secs(24 * 3_600);
     trim("sessions", stopped, || store.trim_sessions(day_ago)).await;
     trim("answers", stopped, || store.trim_answers(now - limits::ANSWERS_KEPT_FOR)).await;
+    trim("mails and links", stopped, || store.trim_mails(now - limits::MAILS_KEPT_FOR)).await;
     let oldest = now - limits::EXECUTIONS_KEPT_FOR;
     trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
     let oldest = now - changes.keep_for;

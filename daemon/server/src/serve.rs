@@ -26,11 +26,13 @@ use crate::functions::{Functions, FunctionsOptions};
 use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
 use crate::limits;
 use crate::logging;
+use crate::mail::{self, Mail};
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
 use crate::print;
 use crate::problem::error_chain;
 use crate::retention;
+use crate::seal::{KeyFileError, Sealer};
 use crate::throttle::{Rates, Throttle};
 
 /// What is watched for edits.
@@ -63,6 +65,10 @@ pub enum ServeError {
     Catalog(#[from] CatalogError),
     #[error("start accounts")]
     Auth(#[from] StartError),
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    #[error(transparent)]
+    Mail(#[from] mail::StartError),
     #[error("start functions")]
     Functions(#[from] crate::functions::Error),
     #[error(transparent)]
@@ -117,13 +123,22 @@ async fn serve_store(
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
-    let auth =
-        Auth::start(config.auth.clone(), store.clone(), catalog.clone(), users.clone(), throttle.clone())
-            .await?;
-    let documents = Documents::new(store.clone(), catalog.clone(), users);
     let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
     let listeners = Listeners::bind(config, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
+    let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
+    let mail = Mail::start(config, mode, address, sealer.clone())?;
+    let auth = Auth::start(
+        config.auth.clone(),
+        store.clone(),
+        catalog.clone(),
+        users.clone(),
+        throttle.clone(),
+        mail.clone(),
+        sealer,
+    )
+    .await?;
+    let documents = Documents::new(store.clone(), catalog.clone(), users);
     let watcher = match watch {
         Watch::Project => Some(Watcher::new(&config.server.project)?),
         Watch::Nothing => None,
@@ -141,6 +156,7 @@ async fn serve_store(
         catalog: catalog.clone(),
         auth: auth.clone(),
         catalogs: catalogs.clone(),
+        mail: mail.clone(),
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         backups: backups.clone(),
@@ -162,6 +178,7 @@ async fn serve_store(
         tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
     }
     tasks.spawn(backups.run(stopped.clone()));
+    tasks.spawn(mail::outbox::run(mail, store.clone(), stopped.clone()));
     tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
     tasks.spawn(feed_watchdog(stopped));
     print_setup(&auth, mode).await?;

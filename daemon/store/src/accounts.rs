@@ -17,7 +17,7 @@ use crate::documents::{self, Where};
 use crate::limits::PAGE_MAX;
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, sessions};
+use crate::{Error, Pending, Store, challenges, factors, mail, sessions};
 
 /// Collection of the accounts' documents; every schema has it.
 const USERS: &str = "users";
@@ -243,7 +243,9 @@ pub(crate) fn unbind(session: &Session<'_>, user_id: &str) -> Result<(), Error> 
         .prepare_cached("DELETE FROM _alyx_credentials WHERE user_id = ?")?
         .execute([user_id])?;
     sessions::end_all_of(session, user_id)?;
-    Ok(())
+    challenges::forget(session, user_id, None)?;
+    factors::remove_all_of(session, user_id)?;
+    mail::remove_all_of(session, user_id)
 }
 
 pub(crate) fn set_password_hash(session: &mut Session<'_>, input: SetPasswordHash) -> Result<(), Error> {
@@ -278,6 +280,73 @@ pub(crate) fn change(session: &mut Session<'_>, input: Change) -> Result<Account
     let document = documents::replace(session, &users, &before, document, &actor)?;
     set_password_hash(session, SetPasswordHash { user_id, hash: password_hash.clone() })?;
     Ok(Account { users, document, password_hash })
+}
+
+/// Sets fields of a user's document.
+fn edit(
+    session: &Session<'_>,
+    user_id: &str,
+    values: &[(&str, Value)],
+    actor: &str,
+) -> Result<Account, Error> {
+    let users = Arc::clone(users_of(session.schema)?);
+    let before = documents::fetch(session.connection, &users, user_id)?.ok_or(Error::NotFound)?;
+    let mut after = before.clone();
+    for (field, value) in users.fields.iter().zip(&mut after.values) {
+        if let Some((_, new)) = values.iter().find(|(name, _)| field.name == *name) {
+            value.clone_from(new);
+        } else if field.on_update_now {
+            *value = Value::Text(session.now.clone());
+        }
+    }
+    let document = documents::replace(session, &users, &before, after, actor)?;
+    with_password(session.connection, &users, document)
+}
+
+/// What has to be known of an account before something about it is changed.
+pub(crate) struct Owner {
+    pub(crate) email: String,
+    pub(crate) verified: bool,
+    pub(crate) disabled: bool,
+}
+
+/// The owner of an account, `None` if there is no such account.
+pub(crate) fn owner(session: &Session<'_>, user_id: &str) -> Result<Option<Owner>, Error> {
+    let users = users_of(session.schema)?;
+    let Some(document) = documents::fetch(session.connection, users, user_id)? else { return Ok(None) };
+    let value = |name| users.field(name).and_then(|(place, _)| document.values.get(place));
+    Ok(Some(Owner {
+        email: value("email").and_then(Value::as_text).unwrap_or_default().to_owned(),
+        verified: value("verified") == Some(&Value::Integer(1)),
+        disabled: is_disabled(users, &document),
+    }))
+}
+
+/// Whether two addresses are one account's; the same as the index says.
+pub(crate) fn same_address(one: &str, other: &str) -> bool {
+    let spaces = |address: &str| address.trim_matches(' ').to_ascii_lowercase();
+    spaces(one) == spaces(other)
+}
+
+/// Marks the address as the owner's, which is `email` from now on if that is some.
+pub(crate) fn verify(
+    session: &Session<'_>,
+    user_id: &str,
+    email: Option<&str>,
+    actor: &str,
+) -> Result<Account, Error> {
+    let mut values = vec![("verified", Value::Integer(1))];
+    values.extend(email.map(|email| ("email", Value::Text(email.to_owned()))));
+    edit(session, user_id, &values, actor)
+}
+
+/// Replaces the password, also of an account that had none.
+pub(crate) fn replace_password(session: &Session<'_>, user_id: &str, hash: &str) -> Result<(), Error> {
+    session
+        .connection
+        .prepare_cached("UPDATE _alyx_credentials SET password_hash = ?, updated_at = ? WHERE user_id = ?")?
+        .execute(params![hash, session.now, user_id])?;
+    Ok(())
 }
 
 impl fmt::Debug for NewAccount {

@@ -13,6 +13,8 @@
 //! | [`backup`] | copies of the database, and what they are worth |
 //! | `changes` | the change feed's rows |
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
+//! | `challenges`, `factors` | links and codes that are good once, second factors |
+//! | `mail` | mails on their way |
 //! | `executions` | what functions did |
 //! | `audit` | who did what |
 //! | `migrations` | the store's own tables |
@@ -25,15 +27,18 @@ mod accounts;
 mod answers;
 mod audit;
 pub mod backup;
+mod challenges;
 mod changes;
 mod connection;
 mod documents;
 mod error;
 mod executions;
+mod factors;
 mod handle;
 mod keys;
 pub mod limits;
 mod lookups;
+mod mail;
 mod migrate;
 mod migrations;
 mod options;
@@ -49,12 +54,15 @@ mod writer;
 pub use accounts::{Account, NewAccount};
 pub use answers::StoredAnswer;
 pub use audit::{AuditOutcome, AuditRow};
+pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
 pub use documents::{ListPage, Plan};
 pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
+pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
+pub use mail::{DueMail, MailOutcome, MailRow, NewMail};
 pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };

@@ -96,3 +96,13 @@ pub const STATEMENT_CACHE: usize = 256;
 
 /// Page cache of the writer and of a reader, in KiB.
 pub const CACHE_KIB: u32 = 16 * 1024;
+
+/// Time over which the challenges handed out to an account are counted.
+pub const CHALLENGE_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// Wrong one-time passwords of an account within [`TOTP_FAILURES_WINDOW`]. Three of a million are right
+/// at any time: whoever knows the password and guesses for a year without a pause has a chance of 4 %.
+pub const TOTP_FAILURES_MAX: u32 = 10;
+
+/// After this the count of wrong one-time passwords starts anew.
+pub const TOTP_FAILURES_WINDOW: Duration = Duration::from_secs(6 * 3_600);

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_changes.sql"),
     include_str!("migrations/0005_sessions.sql"),
     include_str!("migrations/0006_schema_changes.sql"),
+    include_str!("migrations/0007_mail.sql"),
 ];
 
 /// Applies what is missing.

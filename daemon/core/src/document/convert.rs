@@ -257,8 +257,8 @@ fn canonical_uuid(text: &str) -> Option<String> {
     Some(uuid.as_hyphenated().to_string())
 }
 
-/// The form that browsers accept (HTML, `input type=email`) with the lengths of RFC 5321.
-pub(crate) fn is_email(text: &str) -> bool {
+/// Whether this is an address: the form that browsers accept (HTML, `input type=email`) with the lengths of RFC 5321.
+pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.split_once('@') else { return false };
     let atom = |byte: u8| byte.is_ascii_alphanumeric() || b".!#$%&'*+/=?^_`{|}~-".contains(&byte);
     let label = |label: &str| {

@@ -46,6 +46,7 @@ impl Auth {
         self.allow_register(client)?;
         let draft = self.draft(body, By::Owner)?;
         let account = self.create(draft, Action::Register, &Identity::Anonymous, client).await?;
+        self.welcome(&account, client).await?;
         self.begin(&account, Method::Registration, client).await
     }
 
@@ -115,7 +116,6 @@ impl Auth {
         email: &str,
         errors: &mut Vec<FieldError>,
     ) -> Option<String> {
-        let settings = &self.0.settings;
         let password = match body.take("password") {
             Ok(password) => password?,
             Err(error) => {
@@ -123,9 +123,21 @@ impl Auth {
                 return None;
             }
         };
+        match self.judge_password(&password, email) {
+            Ok(()) => Some(password),
+            Err(error) => {
+                errors.push(error);
+                None
+            }
+        }
+    }
+
+    /// Whether this may be the password of an account with this address.
+    pub(super) fn judge_password(&self, password: &str, email: &str) -> Result<(), FieldError> {
+        let settings = &self.0.settings;
         let least = settings.min_password_length;
-        let (code, message) = match passwords::check(&password, least, &settings.password_policy, email) {
-            Ok(()) => return Some(password),
+        let (code, message) = match passwords::check(password, least, &settings.password_policy, email) {
+            Ok(()) => return Ok(()),
             Err(Weak::TooShort) => {
                 ("too_short", format!("The password must have at least {least} characters."))
             }
@@ -136,8 +148,7 @@ impl Auth {
                 ("too_simple", format!("The password must have {}.", passwords::name_of(rule)))
             }
         };
-        errors.push(field("password", code, message));
-        None
+        Err(field("password", code, message))
     }
 }
 

@@ -21,7 +21,6 @@ impl Auth {
 
     /// Takes one request that sends a mail to `account`, an address that somebody typed, whether or not
     /// there is such an account.
-    #[allow(dead_code, reason = "what sends mail is about to come")]
     pub fn allow_mail(&self, account: &str, client: &Client) -> Result<(), ApiError> {
         let Some(address) = client.address else { return Ok(()) };
         self.0.throttle.on_account(Class::Reset, account, address, &client.meter)

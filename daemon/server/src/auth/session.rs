@@ -38,6 +38,8 @@ pub struct Client {
     pub mode: Mode,
     /// What the request takes from buckets.
     pub meter: Meter,
+    /// `Accept-Language`, for mails.
+    pub languages: String,
 }
 
 /// How a client carries its tokens.
@@ -61,6 +63,10 @@ pub enum Method {
     Anonymous,
     /// By claiming an anonymous account from within its session.
     Upgrade,
+    /// By a code sent to its address.
+    Code,
+    /// By a second factor after one of the others.
+    SecondFactor,
 }
 
 impl Method {
@@ -71,6 +77,8 @@ impl Method {
             Self::Password => "password",
             Self::Anonymous => "anonymous",
             Self::Upgrade => "upgrade",
+            Self::Code => "code",
+            Self::SecondFactor => "second_factor",
         }
     }
 }
@@ -202,7 +210,7 @@ impl Auth {
     /// Exchanges a refresh token for new tokens.
     pub async fn refresh(&self, token: &str, client: &Client) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
-        let (next, next_hash) = new_refresh_token();
+        let (next, next_hash) = new_token();
         let settings = &parts.settings;
         let lifetimes = Lifetimes { idle: settings.refresh_ttl, most: settings.session_ttl };
         let event = Event::new(Action::SessionRefresh, &Identity::Anonymous, client);
@@ -254,7 +262,7 @@ impl Auth {
         client: &Client,
     ) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
-        let (token, hash) = new_refresh_token();
+        let (token, hash) = new_token();
         let id = uuid::Uuid::now_v7().to_string();
         let now = Timestamp::now();
         let session = NewSession {
@@ -339,19 +347,19 @@ impl Auth {
 }
 
 /// A token and its hash.
-fn new_refresh_token() -> (String, [u8; 32]) {
+pub(super) fn new_token() -> (String, [u8; 32]) {
     let token = URL_SAFE_NO_PAD.encode(clock::random::<32>());
     let hash = hash_of(&token);
     (token, hash)
 }
 
-fn hash_of(token: &str) -> [u8; 32] {
+pub(super) fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash
 }
 
-fn invalid_credentials() -> ApiError {
+pub(super) fn invalid_credentials() -> ApiError {
     ApiError::new(Code::InvalidCredentials, "The address or the password is wrong.")
 }
 
@@ -361,12 +369,12 @@ fn invalid_refresh() -> ApiError {
 
 #[cfg(test)]
 mod tests {
-    use super::new_refresh_token;
+    use super::new_token;
 
     #[test]
     fn refresh_tokens_do_not_repeat() {
-        let (first, first_hash) = new_refresh_token();
-        let (second, second_hash) = new_refresh_token();
+        let (first, first_hash) = new_token();
+        let (second, second_hash) = new_token();
         assert_eq!(first.len(), 43);
         assert_ne!(first, second);
         assert_ne!(first_hash, second_hash);

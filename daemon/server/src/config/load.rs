@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::settings::{Apply, SETTINGS, Setting};
 use super::tree::{Kind, Node, Place, parse};
 use super::value::interpolate;
-use super::{Algorithm, Config, ConfigProblem, Mode, Tls, TlsFiles};
+use super::{Algorithm, Config, ConfigProblem, MailSecurity, MailTransport, Mode, Tls, TlsFiles};
 
 /// Where the configuration comes from. The environment comes in as a value, so tests can hold it still.
 pub struct Source<'a> {
@@ -44,6 +44,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     loader.apply_overrides();
     loader.complete_tls();
     loader.check_algorithm();
+    loader.check_mail();
     if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
 }
 
@@ -202,8 +203,9 @@ impl Loader<'_> {
             &mut config.sandbox.supervisor_socket,
         ];
         let tls = &mut config.tls_parts;
-        let optional = [&mut config.functions.runtimes, &mut tls.certificate, &mut tls.key];
-        for path in paths.into_iter().chain(optional.into_iter().flatten()) {
+        let own = [&mut config.functions.runtimes, &mut config.mail.ca_file];
+        let optional = own.into_iter().chain([&mut tls.certificate, &mut tls.key]);
+        for path in paths.into_iter().chain(optional.flatten()) {
             if !path.as_os_str().is_empty() {
                 *path = directory.join(&*path);
             }
@@ -274,6 +276,36 @@ impl Loader<'_> {
         let reported = self.problems.iter().any(|problem| problem.key == "auth.secret");
         if let (Some(setting), false) = (setting, reported) {
             self.wrong("configuration".to_owned(), setting, message.to_owned());
+        }
+    }
+
+    /// What keys of `mail` need of each other.
+    fn check_mail(&mut self) {
+        let mail = &self.config.mail;
+        if mail.transport != MailTransport::Smtp {
+            return;
+        }
+        let is_here = mail.host == "localhost"
+            || mail.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        let mut wrong = Vec::new();
+        if mail.host.is_empty() {
+            wrong.push(("mail.host", "is missing; `smtp` needs it", "the name of the mail server"));
+        } else if mail.security == MailSecurity::Plain && !is_here {
+            wrong.push(("mail.security", "would send passwords and links in the open", "starttls or tls"));
+        }
+        if mail.link_url.is_none() {
+            wrong.push((
+                "mail.link_url",
+                "is missing; `smtp` needs it",
+                "the URL that links in mails lead to",
+            ));
+        }
+        if mail.username.is_some() != mail.password.is_some() {
+            wrong.push(("mail.password", "belongs to mail.username", "both, or neither"));
+        }
+        for (key, message, accepted) in wrong {
+            let place = "configuration".to_owned();
+            self.problem(place, key, message.to_owned(), Some(accepted.to_owned()));
         }
     }
 
@@ -392,6 +424,13 @@ mod tests {
     }
 
     #[test]
+    fn m08_the_password_of_the_mail_server_is_not_printed() {
+        let config = load_text("mail: { password: hunter2hunter2 }", &[]).unwrap();
+        assert!(config.mail.password.is_some());
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
     fn out_of_range_values_are_refused() {
         let check = |text: &str, valid: bool| assert_eq!(load_text(text, &[]).is_ok(), valid, "{text}");
         check("auth: { min_password_length: 7 }", false);
@@ -410,5 +449,15 @@ mod tests {
         check("tls: { hsts: 0s }", true);
         check("limits: { reads_per_minute: off }", true);
         check("limits: { reads_per_minute: 0 }", false);
+        check("mail: { transport: smtp }", false);
+        check("mail: { transport: smtp, host: mail.example.com, link_url: 'https://example.com' }", true);
+        let plain = "mail: { transport: smtp, link_url: 'http://x', security: plain, host: ";
+        check(&format!("{plain} mail.example.com }}"), false);
+        check(&format!("{plain} 127.0.0.1 }}"), true);
+        check(&format!("{plain} localhost, username: x }}"), false);
+        check(&format!("{plain} localhost, username: x, password: y }}"), true);
+        check("mail: { link_url: 'javascript:alert(1)' }", false);
+        check("mail: { from: \"a@b\\r\\nBcc: c@d\" }", false);
+        check("mail: { locale: ../x }", false);
     }
 }

@@ -7,8 +7,10 @@ use std::str::FromStr;
 use super::secret::is_strong;
 use super::value::{duration, size_bytes};
 use super::{
-    Algorithm, Anonymous, Config, LogFormat, PasswordRule, Registration, Secret, SecureDelete, Synchronous,
+    Algorithm, Anonymous, Config, LogFormat, MailSecurity, MailTransport, PasswordRule, Registration, Secret,
+    SecureDelete, Synchronous,
 };
+use crate::mail::is_tag;
 
 /// A key that `alyx.yaml` may have.
 pub struct Setting {
@@ -542,6 +544,156 @@ pub const SETTINGS: &[Setting] = &[
         apply: Apply::One(|config, text| rate(&mut config.limits.admin_per_minute, text)),
     },
     Setting {
+        section: "mail",
+        key: "transport",
+        default: "`none`, with `--dev` `file`",
+        accepts: "none, file or smtp",
+        about: "How mails leave. `file`: as `<data>/mail/*.eml`, with `--dev` on the terminal too. `none`: whatever needs a mail answers `mail_not_configured`.",
+        apply: Apply::One(|config, text| {
+            config.mail.transport = match text {
+                "none" => MailTransport::None,
+                "file" => MailTransport::File,
+                "smtp" => MailTransport::Smtp,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "from",
+        default: "`noreply@localhost`",
+        accepts: "an address, with a name or without, such as Blog <noreply@example.com>",
+        about: "Sender of every mail.",
+        apply: Apply::One(|config, text| parse(&mut config.mail.from, text)),
+    },
+    Setting {
+        section: "mail",
+        key: "app_name",
+        default: "`Alyx`",
+        accepts: "a text of 1 to 200 characters",
+        about: "What mails call the application.",
+        apply: Apply::One(|config, text| {
+            config.mail.app_name = non_empty(text)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "link_url",
+        default: "`http://` and `server.listen`",
+        accepts: "a URL with http or https, such as https://app.example.com",
+        about: "Where links in mails lead: to `/auth/verify`, `/auth/reset` and `/auth/email` below it. This server has pages there; an application may have its own. Needed with `smtp`.",
+        apply: Apply::One(|config, text| {
+            config.mail.link_url = Some(web_url(text)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "locale",
+        default: "`en`",
+        accepts: "a language tag, such as de or pt-br",
+        about: "Language of mails to those whose `Accept-Language` names none that there is.",
+        apply: Apply::One(|config, text| {
+            config.mail.locale = Some(text.to_ascii_lowercase()).filter(|tag| is_tag(tag)).ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "host",
+        default: "none",
+        accepts: "a host name or an address",
+        about: "The mail server. Its certificate must be for this name.",
+        apply: Apply::One(|config, text| {
+            config.mail.host = non_empty(text)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "port",
+        default: "`587` for `starttls`, `465` for `tls`, `25` for `plain`",
+        accepts: "a number from 1 to 65535",
+        about: "Port of the mail server.",
+        apply: Apply::One(|config, text| {
+            config.mail.port = Some(number_within(text, 1, u16::MAX)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "security",
+        default: "`starttls`",
+        accepts: "starttls, tls or plain",
+        about: "`starttls` and `tls` send nothing without TLS. `plain` is for a mail server on this host only.",
+        apply: Apply::One(|config, text| {
+            config.mail.security = match text {
+                "starttls" => MailSecurity::StartTls,
+                "tls" => MailSecurity::Tls,
+                "plain" => MailSecurity::Plain,
+                _ => return Err(()),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "username",
+        default: "none",
+        accepts: "a text",
+        about: "Name to sign in to the mail server with.",
+        apply: Apply::One(|config, text| {
+            config.mail.username = Some(non_empty(text)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "password",
+        default: "none",
+        accepts: "a text; better a variable, such as ${SMTP_PASSWORD}",
+        about: "Password to sign in to the mail server with. It is never shown or logged.",
+        apply: Apply::One(|config, text| {
+            config.mail.password = Some(Secret::new(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "ca_file",
+        default: "none",
+        accepts: "a file with a certificate in PEM",
+        about: "A certificate authority to trust besides those of this host.",
+        apply: Apply::One(|config, text| {
+            config.mail.ca_file = Some(PathBuf::from(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "attempts",
+        default: "`8`",
+        accepts: "a number from 1 to 100",
+        about: "How often sending a mail is tried before it is given up.",
+        apply: Apply::One(|config, text| {
+            config.mail.attempts = number_within(text, 1, 100)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "mail",
+        key: "retry_after",
+        default: "`15s`",
+        accepts: "a duration from 10ms to 1h",
+        about: "Wait after the first failed attempt; each further one is four times as long, an hour at most.",
+        apply: Apply::One(|config, text| {
+            config.mail.retry_after = duration_within(text, 10, 3_600_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "functions",
         key: "max_workers",
         default: "`32`",
@@ -675,6 +827,20 @@ fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Resu
 
 fn duration_within(text: &str, least_ms: u128, most_ms: u128) -> Result<std::time::Duration, ()> {
     duration(text).filter(|found| (least_ms..=most_ms).contains(&found.as_millis())).ok_or(())
+}
+
+fn web_url(text: &str) -> Result<String, ()> {
+    let uri: http::Uri = text.parse().map_err(|_| ())?;
+    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if is_web
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && uri.query().is_none()
+        && !text.contains('#')
+    {
+        Ok(text.to_owned())
+    } else {
+        Err(())
+    }
 }
 
 /// Scheme, host and port as a browser sends them (RFC 6454 §6.2); `null` and `*` are not origins.

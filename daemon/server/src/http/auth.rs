@@ -2,12 +2,16 @@
 
 pub mod anonymous;
 pub mod delete_me;
+pub mod email;
 pub mod end_session;
 pub mod jwks;
 pub mod login;
 pub mod logout;
 pub mod logout_all;
 pub mod me;
+pub mod mfa;
+pub mod otp;
+pub mod password;
 pub mod refresh;
 pub mod register;
 pub mod sessions;
@@ -15,6 +19,7 @@ pub mod setup;
 pub mod status;
 pub mod update_me;
 pub mod upgrade;
+pub mod verify;
 
 use axum::extract::FromRequestParts;
 use axum::response::Response;
@@ -48,6 +53,7 @@ impl FromRequestParts<App> for Client {
             parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         // `to_str` has let only ASCII through, so any byte is a boundary.
         let user_agent = agent[..agent.len().min(USER_AGENT_MAX_BYTES)].to_owned();
+        let languages = parts.headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let mode = match parts.headers.get(SESSION_MODE).map(HeaderValue::as_bytes) {
             None | Some(b"bearer") => Mode::Bearer,
@@ -57,7 +63,14 @@ impl FromRequestParts<App> for Client {
                 return Err(ApiError::new(Code::InvalidRequest, detail));
             }
         };
-        Ok(Self { address: client_ip(parts, app), user_agent, request_id, mode, meter: meter(parts) })
+        Ok(Self {
+            address: client_ip(parts, app),
+            user_agent,
+            request_id,
+            mode,
+            meter: meter(parts),
+            languages: languages.unwrap_or_default().to_owned(),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod backups;
+mod mail;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -44,12 +45,18 @@ pub enum Body {
     Nothing,
     /// JSON with this name among the described shapes.
     Json(&'static str),
+    /// A form with this name among the described shapes.
+    Form(&'static str),
 }
 
 /// What is answered if all is well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Success {
     Nothing,
+    /// 202 without a body.
+    Accepted,
+    /// A page of HTML.
+    Page,
     /// JSON with this status and this name among the described shapes.
     Json(u16, &'static str),
 }
@@ -71,6 +78,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(admin_routes());
     list.extend(backups::routes());
     list.extend(migration_routes());
+    list.extend(mail::routes());
     list.extend(other_routes());
     list
 }

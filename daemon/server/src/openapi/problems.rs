@@ -148,6 +148,30 @@ fn own(route: &Route) -> &'static [Code] {
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
         "logout" => &[Code::CsrfRejected],
+        "requestVerification" | "forgotPassword" | "requestCode" => &[Code::MailNotConfigured],
+        "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
+        "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],
+        "changeEmail" => {
+            &[Code::MailNotConfigured, Code::InvalidCredentials, Code::InvalidOtp, Code::TotpNotEnabled]
+        }
+        "signInByCode" => &[Code::InvalidOtp, Code::InvalidCredentials],
+        "answerSecondFactor" => &[Code::InvalidOtp, Code::InvalidCredentials, Code::TotpNotEnabled],
+        "enrollTotp" | "confirmTotp" => {
+            &[Code::InvalidCredentials, Code::InvalidOtp, Code::TotpNotEnabled, Code::TotpEnabled]
+        }
+        "disableTotp" | "renewRecoveryCodes" => {
+            &[Code::InvalidOtp, Code::TotpNotEnabled, Code::InvalidCredentials]
+        }
+        "retryMail" => &[Code::MailNotFound, Code::MailExpired],
+        "showPage" => &[Code::NotFound],
+        "submitPage" => &[
+            Code::NotFound,
+            Code::UniqueViolation,
+            Code::DatabaseBusy,
+            Code::DatabaseReadOnly,
+            Code::DatabaseFull,
+            Code::DeadlineExceeded,
+        ],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
         "invokeFunction" => &[
             Code::FunctionNotFound,

@@ -28,6 +28,7 @@ pub fn all(schema: &Schema) -> Value {
     let mut shapes = fixed();
     shapes.extend(store::all());
     shapes.extend(writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)));
+    shapes.extend(super::mail_shapes::shapes());
     for (name, collection) in &schema.collections {
         shapes.insert(name.clone(), read_shape(collection));
         shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
@@ -72,7 +73,8 @@ fn with(mut shape: Value, required: &[&(&str, Value)]) -> Value {
     shape
 }
 
-fn object(properties: Value, required: &[&str]) -> Value {
+/// An object with these properties, some of them required.
+pub fn object(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
@@ -342,6 +344,15 @@ pub fn list_parameters() -> Vec<(&'static str, Value)> {
         ("cursor", json!({ "type": "string" })),
         ("count", json!({ "type": "boolean" })),
         ("fields", json!({ "type": "string", "description": "Fields by comma" })),
+    ]
+}
+
+/// Query parameters of the list of mails.
+pub fn mail_parameters() -> Vec<(&'static str, Value)> {
+    vec![
+        ("state", json!({ "type": "string", "enum": ["waiting", "sent", "dead"] })),
+        ("before", json!({ "type": "integer", "minimum": 1 })),
+        ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 })),
     ]
 }
 

@@ -24,7 +24,6 @@ pub enum Class {
     /// New accounts.
     Register,
     /// Whatever sends a mail to an address that somebody typed.
-    #[allow(dead_code, reason = "what sends mail is about to come")]
     Reset,
 }
 

@@ -8,10 +8,14 @@ use alyx_core::document::Document;
 
 use super::{Loan, Session, lease};
 use crate::accounts::{self, Account};
+use crate::challenges::{self, Challenge};
+use crate::factors::{self, TotpAttempt};
 use crate::handle::Reply;
 use crate::limits::WRITE_WAIT_MAX;
 use crate::sessions::{self, Rotation};
-use crate::{AuditRow, Error, answers, audit, changes, documents, executions, keys, migrate, transaction};
+use crate::{
+    AuditRow, Error, answers, audit, changes, documents, executions, keys, mail, migrate, transaction,
+};
 
 /// A command in the queue.
 #[derive(Debug)]
@@ -61,6 +65,19 @@ pub(crate) enum Command {
     Transact(Job<transaction::Program, ()>),
     /// Carried out by the writer itself, see `lease`.
     Lend(Job<Loan, ()>),
+    IssueChallenge(Job<challenges::Issue, ()>),
+    AttemptChallenge(Job<challenges::Find, Option<Challenge>>),
+    TakeChallenge(Job<challenges::Find, bool>),
+    RedeemChallenge(Job<challenges::Redeem, Option<Account>>),
+    EnrollTotp(Job<factors::Enroll, bool>),
+    AttemptTotp(Job<factors::Attempt, TotpAttempt>),
+    AcceptTotp(Job<factors::Accept, bool>),
+    RemoveTotp(Job<factors::Remove, bool>),
+    SetRecoveryCodes(Job<factors::SetRecoveryCodes, ()>),
+    UseRecoveryCode(Job<factors::UseRecoveryCode, bool>),
+    SettleMail(Job<mail::Settle, ()>),
+    RetryMail(Job<mail::Retry, ()>),
+    TrimMails(Job<mail::Trim, u64>),
 }
 
 /// A command's input and the way to its caller.
@@ -107,6 +124,19 @@ macro_rules! with_job {
             Command::TrimAnswers($job) => $body,
             Command::Transact($job) => $body,
             Command::Lend($job) => $body,
+            Command::IssueChallenge($job) => $body,
+            Command::AttemptChallenge($job) => $body,
+            Command::TakeChallenge($job) => $body,
+            Command::RedeemChallenge($job) => $body,
+            Command::EnrollTotp($job) => $body,
+            Command::AttemptTotp($job) => $body,
+            Command::AcceptTotp($job) => $body,
+            Command::RemoveTotp($job) => $body,
+            Command::SetRecoveryCodes($job) => $body,
+            Command::UseRecoveryCode($job) => $body,
+            Command::SettleMail($job) => $body,
+            Command::RetryMail($job) => $body,
+            Command::TrimMails($job) => $body,
         }
     };
 }
@@ -155,6 +185,19 @@ impl Command {
             Self::TrimAnswers(job) => job.run(session, answers::trim),
             Self::Transact(job) => job.run(session, transaction::run),
             Self::Lend(job) => job.run(session, lease::refuse),
+            Self::IssueChallenge(job) => job.run(session, challenges::issue),
+            Self::AttemptChallenge(job) => job.run(session, challenges::attempt),
+            Self::TakeChallenge(job) => job.run(session, challenges::take),
+            Self::RedeemChallenge(job) => job.run(session, challenges::redeem),
+            Self::EnrollTotp(job) => job.run(session, factors::enroll),
+            Self::AttemptTotp(job) => job.run(session, factors::attempt),
+            Self::AcceptTotp(job) => job.run(session, factors::accept),
+            Self::RemoveTotp(job) => job.run(session, factors::remove),
+            Self::SetRecoveryCodes(job) => job.run(session, factors::set_recovery_codes),
+            Self::UseRecoveryCode(job) => job.run(session, factors::use_recovery_code),
+            Self::SettleMail(job) => job.run(session, mail::settle),
+            Self::RetryMail(job) => job.run(session, mail::retry),
+            Self::TrimMails(job) => job.run(session, mail::trim),
         }
     }
 }

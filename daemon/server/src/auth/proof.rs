@@ -1,0 +1,70 @@
+//! Showing again who one is, before something that a stolen session must not be enough for.
+
+use alyx_store::Account;
+use serde::Deserialize;
+
+use super::Auth;
+use super::passwords::Verdict;
+use super::session::{Client, invalid_credentials};
+use crate::problem::{ApiError, Code};
+
+/// What is shown: the password, or a second factor.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Proof {
+    pub password: Option<String>,
+    pub code: Option<String>,
+    pub recovery_code: Option<String>,
+}
+
+impl Auth {
+    /// Checks the password or the second factor of an account.
+    ///
+    /// # Errors
+    /// `invalid_credentials`, `invalid_code`; `validation_failed` if nothing is shown.
+    pub(super) async fn prove(
+        &self,
+        account: &Account,
+        proof: &Proof,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        let Some(password) = &proof.password else {
+            return self.prove_factor(account, proof, client).await;
+        };
+        let guess = self.guess(&self.facts(account).email, client).await?;
+        if self.0.passwords.verify(password.clone(), account.password_hash.clone()).await? != Verdict::Wrong {
+            guess.succeeded();
+            Ok(())
+        } else {
+            Err(invalid_credentials())
+        }
+    }
+
+    /// Checks the second factor of an account.
+    pub(super) async fn prove_factor(
+        &self,
+        account: &Account,
+        proof: &Proof,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        let user_id = self.facts(account).id;
+        let guess = self.guess(&user_id, client).await?;
+        match (&proof.code, &proof.recovery_code) {
+            (Some(code), None) => self.check_totp(&user_id, code, None).await?,
+            (None, Some(code)) => self.check_recovery_code(&user_id, code).await?,
+            _ => {
+                let detail = "Show either a code, a recovery code or, where it is accepted, the password.";
+                return Err(ApiError::new(Code::ValidationFailed, detail));
+            }
+        }
+        guess.succeeded();
+        Ok(())
+    }
+}
+
+/// Secrets are not printed.
+impl std::fmt::Debug for Proof {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Proof")
+    }
+}

@@ -1,0 +1,4 @@
+//! `/api/admin/mail…`: mails on their way.
+
+pub mod list;
+pub mod retry;

@@ -1,0 +1,4 @@
+//! `/api/auth/email/…`: another address.
+
+pub mod change;
+pub mod confirm;

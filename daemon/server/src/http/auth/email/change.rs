@@ -1,0 +1,31 @@
+//! `POST /api/auth/email/change`: sends a link to another address that makes it the account's, 202.
+
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::auth::{Client, Proof};
+use crate::http::{Caller, JsonBody};
+use crate::problem::ApiError;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Input {
+    email: String,
+    password: Option<String>,
+    code: Option<String>,
+    recovery_code: Option<String>,
+}
+
+pub async fn handle(
+    State(app): State<App>,
+    caller: Caller,
+    client: Client,
+    body: JsonBody,
+) -> Result<StatusCode, ApiError> {
+    let Input { email, password, code, recovery_code } = body.parse()?;
+    let proof = Proof { password, code, recovery_code };
+    app.auth.change_email(&caller.identity, &email, &proof, &client).await?;
+    Ok(StatusCode::ACCEPTED)
+}

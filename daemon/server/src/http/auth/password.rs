@@ -1,0 +1,4 @@
+//! `/api/auth/password/…`: a new password for who forgot theirs.
+
+pub mod forgot;
+pub mod reset;
