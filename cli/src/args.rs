@@ -21,7 +21,7 @@ pub struct Cli {
 /// Which daemon to speak to.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Target {
-    /// Admin socket [default: the project's, else /run/alyx/admin.sock]
+    /// Admin socket [default: the project's, else the host's]
     #[arg(long, global = true, value_name = "PATH", env = "ALYX_SOCKET", hide_env_values = true)]
     pub socket: Option<PathBuf>,
     /// Speak HTTP to this URL instead, with the token in ALYX_TOKEN

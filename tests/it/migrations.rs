@@ -414,3 +414,33 @@ async fn only_administrators_migrate() {
     admin.post("/api/admin/migrations/rollback", json!({})).await.expect_error(409, "nothing_to_roll_back");
     server.stop().await;
 }
+
+/// What `docs/migrations.md` shows, done as it says.
+#[tokio::test]
+async fn the_page_does_what_it_says() {
+    let page = fs::read_to_string(tree::root().join("docs/migrations.md")).unwrap();
+    let block = |name: &str| crate::docs::blocks(&page, name).into_iter().next().expect(name);
+    let daemon = Daemon::start(Project::schema(&block("yaml before"))).await;
+    daemon.admin().create("people", json!({ "id": "a", "name": "Ada", "age": "36" })).await.expect_created();
+    daemon.admin().create("people", json!({ "id": "b", "name": "Bob", "age": "old" })).await.expect_created();
+    let created = daemon.cli().run(&["migrate", "create", "people"]).await.expect_ok();
+    assert!(block("console").contains(created.out.trim()), "{created:?}");
+    daemon.project.write("schema.yaml", &block("yaml after"));
+    daemon.project.write("migrations/0001_people.yaml", &block("yaml migration"));
+    let shown = block("console plan");
+    let mut said = String::new();
+    for line in shown.lines() {
+        if let Some(command) = line.strip_prefix("$ alyx ") {
+            let words: Vec<&str> = command.split(' ').collect();
+            said = daemon.cli().run(&words).await.expect_ok().out;
+        } else {
+            assert!(said.lines().any(|other| other.contains(line)), "{line} is not in {said}");
+        }
+    }
+    let expected = json!([
+        { "id": "a", "title": "Ada", "age": 36, "slug": "ada" },
+        { "id": "b", "title": "Bob", "age": null, "slug": "bob" },
+    ]);
+    assert_eq!(json!(daemon.docs("people").await), expected);
+    daemon.stop().await;
+}
