@@ -61,6 +61,7 @@ mod store;
 mod surface;
 mod throttle;
 mod tls;
+mod writes;
 
 use alyx_tests::{Client, Document, Project, TestServer};
 use serde_json::{Value, json};
