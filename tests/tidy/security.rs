@@ -1,4 +1,5 @@
-//! `docs/security.md` against the tests that exist: a claim without proof is not a claim.
+//! `docs/security.md` and `docs/auth.md` against the tests that exist: a claim without proof is not a
+//! claim.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,6 +14,10 @@ const NUMBERS: usize = 108;
 
 fn document() -> String {
     fs::read_to_string(tree::root().join("docs/security.md")).expect("docs/security.md exists")
+}
+
+fn accounts() -> String {
+    fs::read_to_string(tree::root().join("docs/auth.md")).expect("docs/auth.md exists")
 }
 
 /// Names of all test functions of the workspace.
@@ -46,6 +51,30 @@ fn the_security_document_names_tests_that_exist() {
     let named = named(&document());
     assert!(named.len() > 80, "the document names {} tests", named.len());
     expect_none("a test that docs/security.md names exists", named.difference(&tests));
+}
+
+#[test]
+fn the_page_about_accounts_names_tests_that_exist() {
+    let (tests, named) = (tests(), named(&accounts()));
+    assert!(named.len() > 20, "the page names {} tests", named.len());
+    expect_none("a test that docs/auth.md names exists", named.difference(&tests));
+}
+
+/// What the page lists behind `Actions:`, against the table of `audit.rs`.
+#[test]
+fn the_page_about_accounts_lists_every_audited_action() {
+    let source = fs::read_to_string(tree::root().join("daemon/server/src/audit.rs")).expect("the table");
+    let table = source.split_once("\nactions! {").and_then(|(_, rest)| rest.split_once("\n}"));
+    let table = table.expect("audit.rs has a table of actions").0;
+    // The store itself records this one, in the transaction that ends the session.
+    let by_the_store = std::iter::once("session.reuse");
+    let actions: BTreeSet<&str> = table.split('"').skip(1).step_by(2).chain(by_the_store).collect();
+    let page = accounts();
+    let line = page.lines().find_map(|line| line.strip_prefix("Actions: ")).expect("the list");
+    let listed: BTreeSet<&str> = line.split('`').skip(1).step_by(2).collect();
+    assert!(actions.len() > 10, "the table has {} actions", actions.len());
+    expect_none("docs/auth.md lists no action that is not there", listed.difference(&actions));
+    expect_none("docs/auth.md lists every action", actions.difference(&listed));
 }
 
 #[test]
