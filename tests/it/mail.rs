@@ -183,7 +183,7 @@ async fn a_project_has_its_own_words_and_languages() {
         sink.mails().into_iter().find(|mail| mail.raw.contains("multipart/alternative"))
     })
     .await;
-    assert!(german.header("subject").starts_with("=?utf-8?"), "{german:?}");
+    assert!(german.header("subject").contains("=?utf-8?"), "{german:?}");
     assert!(german.raw.contains("text/html") && german.raw.contains("weiter"), "{german:?}");
     ask("fr, en;q=0.5").await;
     sink.wait("ada@example.org", "Set a new password for Blog").await;
@@ -241,8 +241,7 @@ async fn an_address_cannot_add_headers_or_receivers() {
 
 /// A mail server of PyPI's `aiosmtpd` that demands TLS and a password; prints what it takes as JSON.
 const AIOSMTPD: &str = r#"
-import datetime, ipaddress, json, ssl, sys
-from aiosmtpd.controller import Controller
+import asyncio, datetime, ipaddress, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -269,14 +268,16 @@ class Handler:
 def authenticate(server, session, envelope, mechanism, data):
     return AuthResult(success=(data.login, data.password) == (b"blog", b"hunter2 hunter2"))
 options = dict(authenticator=authenticate, auth_required=True, auth_require_tls=not implicit)
-class Server(Controller):
-    def factory(self):
-        return SMTP(self.handler, **options) if implicit else SMTP(self.handler, tls_context=context, require_starttls=True, **options)
-controller = Server(Handler(), hostname="127.0.0.1", port=0, ssl_context=context if implicit else None, ready_timeout=30)
-controller._trigger_server = lambda: None
-controller.start()
-print(json.dumps({"port": controller.server.sockets[0].getsockname()[1]}), flush=True)
-sys.stdin.read()
+def conversation():
+    if implicit:
+        return SMTP(Handler(), **options)
+    return SMTP(Handler(), tls_context=context, require_starttls=True, **options)
+async def main():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(conversation, "127.0.0.1", 0, ssl=context if implicit else None)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    await server.serve_forever()
+asyncio.run(main())
 "#;
 
 #[tokio::test]
@@ -289,6 +290,8 @@ async fn mails_go_by_tls_to_an_independent_server() {
             .args(["-c", AIOSMTPD, &project.root().display().to_string(), security])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // It tells at length of the handshakes that have to fail.
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("start aiosmtpd");
