@@ -241,26 +241,29 @@ async fn an_address_cannot_add_headers_or_receivers() {
 
 /// A mail server of PyPI's `aiosmtpd` that demands TLS and a password; prints what it takes as JSON.
 const AIOSMTPD: &str = r#"
-import asyncio, datetime, ipaddress, json, ssl, sys
+import asyncio, datetime, json, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 folder, implicit = sys.argv[1], sys.argv[2] == "tls"
-key = ec.generate_private_key(ec.SECP256R1())
-name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-now = datetime.datetime.now(datetime.timezone.utc)
-names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-cert = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    .serial_number(1).not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-    .add_extension(names, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-    .sign(key, hashes.SHA256()))
-pem = cert.public_bytes(serialization.Encoding.PEM)
-open(folder + "/ca.pem", "wb").write(pem)
-open(folder + "/key.pem", "wb").write(key.private_bytes(serialization.Encoding.PEM,
-    serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+def certificate(name, key, issuer, issuer_key, ca):
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)]) for text in (name, issuer)]
+    return (x509.CertificateBuilder().subject_name(names[0]).issuer_name(names[1]).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - day).not_valid_after(now + day)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), True).sign(issuer_key, hashes.SHA256()))
+root, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+def write(name, text):
+    with open(folder + "/" + name, "wb") as file:
+        file.write(text)
+pem = serialization.Encoding.PEM
+write("ca.pem", certificate("root", root, "root", root, True).public_bytes(pem))
+write("cert.pem", certificate("localhost", key, "root", root, False).public_bytes(pem))
+write("key.pem", key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-context.load_cert_chain(folder + "/ca.pem", folder + "/key.pem")
+context.load_cert_chain(folder + "/cert.pem", folder + "/key.pem")
 class Handler:
     async def handle_DATA(self, server, session, envelope):
         print(json.dumps({"to": envelope.rcpt_tos, "raw": envelope.content.decode(), "tls": session.ssl is not None or implicit}), flush=True)
@@ -286,8 +289,10 @@ async fn mails_go_by_tls_to_an_independent_server() {
     for security in ["starttls", "tls"] {
         let Some(python) = peers::python() else { return };
         let project = Project::fixture("lab");
+        let folder = tempfile::tempdir().expect("make a temporary folder");
+        let ca_file = format!("ca_file: {}/ca.pem, ", folder.path().display());
         let mut peer = tokio::process::Command::from(python)
-            .args(["-c", AIOSMTPD, &project.root().display().to_string(), security])
+            .args(["-c", AIOSMTPD, &folder.path().display().to_string(), security])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // It tells at length of the handshakes that have to fail.
@@ -304,7 +309,7 @@ async fn mails_go_by_tls_to_an_independent_server() {
         let port = line().await["port"].clone();
         let config = format!(
             "mail: {{ transport: smtp, host: localhost, port: {port}, security: {security}, username: blog, \
-             password: \"${{MAIL_PASSWORD:-hunter2 hunter2}}\", ca_file: ../ca.pem, link_url: 'https://a.example', \
+             password: \"${{MAIL_PASSWORD:-hunter2 hunter2}}\", {ca_file}link_url: 'https://a.example', \
              from: noreply@example.org, retry_after: 20ms, attempts: 3 }}\n"
         );
         project.write("alyx.yaml", &config);
@@ -317,7 +322,7 @@ async fn mails_go_by_tls_to_an_independent_server() {
 
         // Without the certificate in the list of those to trust, nothing is sent.
         let project = server.stop().await;
-        project.write("alyx.yaml", &config.replace("ca_file: ../ca.pem, ", ""));
+        project.write("alyx.yaml", &config.replace(&ca_file, ""));
         let server = TestServer::start(project).await;
         server.user("bob").await;
         let dead = wait_for_state(&server, "dead", 1).await;
