@@ -30,14 +30,6 @@ pub fn shapes() -> Map<String, Value> {
         json!({ "mfa_required": { "const": true }, "mfa_token": text(), "methods": texts() }),
         &["mfa_required", "mfa_token", "methods"],
     );
-    let mail = object(
-        json!({
-            "id": text(), "to": text(), "template": text(),
-            "state": { "enum": ["waiting", "sent", "dead"] }, "attempts": whole(), "created_at": text(),
-            "due_at": optional("string"), "expires_at": text(), "error": optional("string"),
-        }),
-        &["id", "to", "template", "state", "attempts", "created_at", "due_at", "expires_at", "error"],
-    );
     let shapes = json!({
         "Address": closed(object(json!({ "email": text() }), &["email"])),
         "LinkToken": closed(object(json!({ "token": text() }), &["token"])),
@@ -72,17 +64,31 @@ pub fn shapes() -> Map<String, Value> {
         ),
         "RecoveryCodes": object(json!({ "recovery_codes": texts() }), &["recovery_codes"]),
         "SecondFactorAnswer": answer,
-        "MailList": object(
-            json!({
-                "mails": { "type": "array", "items": mail }, "limit": whole(),
-                "next_before": optional("integer"),
-            }),
-            &["mails", "limit", "next_before"],
-        ),
+        "MailList": mail_list(),
         "PageForm": object(json!({ "token": text(), "password": text() }), &["token"]),
     });
     match shapes {
         Value::Object(shapes) => shapes,
         _ => Map::new(),
     }
+}
+
+fn mail_list() -> Value {
+    let text = || json!({ "type": "string" });
+    let whole = || json!({ "type": "integer" });
+    let optional = |kind: &str| json!({ "type": [kind, "null"] });
+    let mail = object(
+        json!({
+            "id": text(), "to": text(), "template": text(),
+            "state": { "enum": ["waiting", "sent", "dead"] }, "attempts": whole(), "created_at": text(),
+            "due_at": optional("string"), "expires_at": text(), "error": optional("string"),
+        }),
+        &["id", "to", "template", "state", "attempts", "created_at", "due_at", "expires_at", "error"],
+    );
+    object(
+        json!({
+            "mails": { "type": "array", "items": mail }, "limit": whole(), "next_before": optional("integer"),
+        }),
+        &["mails", "limit", "next_before"],
+    )
 }
