@@ -62,6 +62,8 @@ pub enum Command {
     Mail(Mail),
     /// Check a schema file, describe its format
     Schema(Schema),
+    /// Show and forget who was guessed at too often
+    Lockouts(Lockouts),
     /// Plan, apply and take back changes of the schema
     Migrate(Migrate),
     /// Print the version, as --version does
@@ -306,6 +308,27 @@ pub enum KeysCommand {
         /// Refuse the tokens of the keys before it at once; clients refresh
         #[arg(long)]
         drop_previous: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Lockouts {
+    #[command(subcommand)]
+    pub command: LockoutsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LockoutsCommand {
+    /// List accounts that somebody has to wait for, or to solve a challenge
+    List,
+    /// Forget the wrong guesses at an account
+    Clear {
+        /// The account, as clients name it
+        #[arg(required_unless_present = "all")]
+        account: Option<String>,
+        /// Those at every account
+        #[arg(long, conflicts_with = "account")]
+        all: bool,
     },
 }
 

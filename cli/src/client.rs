@@ -79,12 +79,11 @@ impl Client {
 
     /// The answer as it comes, for endpoints that keep writing.
     pub async fn stream(&self, path: &str, query: &[(&str, String)]) -> Result<Response, Failure> {
-        let mut path = path.to_owned();
-        for (position, (name, value)) in query.iter().enumerate() {
-            path.push(if position == 0 { '?' } else { '&' });
-            path.push_str(&format!("{name}={}", escape(value)));
-        }
-        self.send(self.request(Method::GET, &path)).await
+        self.send(self.request(Method::GET, &with_query(path, query))).await
+    }
+
+    pub async fn delete_with(&self, path: &str, query: &[(&str, String)]) -> Result<Response, Failure> {
+        self.send(self.request(Method::DELETE, &with_query(path, query))).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -168,6 +167,15 @@ async fn json(response: Response) -> Result<Value, Failure> {
         .map_err(|error| Failure::new(format!("the daemon's answer ended early: {}", root_cause(&error))))?;
     serde_json::from_slice(&body)
         .map_err(|error| Failure::new(format!("the daemon's answer is not JSON: {error}")))
+}
+
+fn with_query(path: &str, query: &[(&str, String)]) -> String {
+    let mut path = path.to_owned();
+    for (position, (name, value)) in query.iter().enumerate() {
+        path.push(if position == 0 { '?' } else { '&' });
+        path.push_str(&format!("{name}={}", escape(value)));
+    }
+    path
 }
 
 #[cfg(test)]

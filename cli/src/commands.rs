@@ -6,6 +6,7 @@ pub mod executions;
 pub mod functions;
 pub mod init;
 pub mod keys;
+pub mod lockouts;
 pub mod mail;
 pub mod migrate;
 pub mod rules;
@@ -19,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 12] = [
+const ROW_MEMBERS: [&str; 13] = [
     "backups",
     "removed",
     "docs",
@@ -32,6 +33,7 @@ const ROW_MEMBERS: [&str; 12] = [
     "keys",
     "rules",
     "mails",
+    "lockouts",
 ];
 
 /// The rows of a list answer.

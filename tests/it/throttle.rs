@@ -139,3 +139,111 @@ async fn an_identity_has_its_own_limit() {
     ada.get_path("/api/auth/me").await.expect_status(200);
     server.stop().await;
 }
+
+/// Tries to sign in from an address, behind a trusted proxy.
+async fn sign_in(
+    server: &TestServer,
+    email: &str,
+    password: &str,
+    address: &str,
+    more: &[(&str, &str)],
+) -> Answer {
+    let body = json!({ "email": email, "password": password }).to_string().into_bytes();
+    let headers = [&[("content-type", "application/json"), ("x-forwarded-for", address)], more].concat();
+    Client::new(server.url()).raw(Method::POST, "/api/auth/login", &headers, body).await
+}
+
+/// The device's cookie of an answer, as it is sent back.
+fn device(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").expect("a sign-in makes the device known");
+    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
+    cookie.split(';').next().expect("a cookie has a value").to_owned()
+}
+
+/// Does the work that a challenge asks for.
+fn solve(answer: Answer) -> String {
+    let problem = answer.expect_error(403, "challenge_required");
+    let details = problem.details.expect("a challenge");
+    let (challenge, bits) =
+        (details["challenge"].as_str().expect("text"), details["bits"].as_u64().expect("a number"));
+    let bits = u32::try_from(bits).expect("a small number");
+    let solves = |number: &u64| {
+        let text = format!("{challenge}:{number}");
+        let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+        let start = hash.as_ref()[..8].try_into().expect("eight bytes");
+        u64::from_be_bytes(start).leading_zeros() >= bits
+    };
+    format!("{challenge}:{}", (0..).find(solves).expect("there is a solution"))
+}
+
+const LOCKING: &str = "server: { trusted_proxies: [127.0.0.1] }\n\
+    auth: { login_per_minute: 1000, lockout_after: 3, challenge_after: 6 }\n";
+
+#[tokio::test]
+async fn m12_a_stranger_does_not_lock_a_victim_out() {
+    let server = lab_with(LOCKING).await;
+    let (ada, wrong) = ("ada@example.org", "wrong horse battery");
+    server.user("ada").await;
+    let phone = device(&sign_in(&server, ada, PASSWORD, "203.0.113.1", &[]).await.expect_status(200));
+    // Three wrong guesses lock the place, in whatever letters, for accounts that exist and others.
+    for email in [ada, "nobody@example.org"] {
+        for spelling in [email.to_owned(), email.to_uppercase(), format!(" {email}")] {
+            let answer = sign_in(&server, &spelling, wrong, "198.51.100.1", &[]).await;
+            answer.expect_error(401, "invalid_credentials");
+        }
+        let locked = sign_in(&server, email, PASSWORD, "198.51.100.1", &[]).await;
+        let wait: u64 = locked.header("retry-after").unwrap_or_default().parse().expect("a number");
+        assert!((1..=16).contains(&wait), "{wait}");
+        locked.expect_error(429, "locked_out");
+    }
+    // Another place is not locked, until there have been too many from all of them together.
+    sign_in(&server, ada, PASSWORD, "203.0.113.2", &[]).await.expect_status(200);
+    for number in 2..5 {
+        sign_in(&server, ada, wrong, &format!("198.51.100.{number}"), &[]).await.expect_status(401);
+    }
+    let challenged = sign_in(&server, ada, PASSWORD, "203.0.113.3", &[]).await;
+    let solution = solve(challenged);
+    let solved = [("x-alyx-challenge", solution.as_str())];
+    sign_in(&server, "bob@example.org", wrong, "203.0.113.3", &solved).await.expect_status(401);
+    sign_in(&server, ada, PASSWORD, "203.0.113.3", &solved).await.expect_status(200);
+    sign_in(&server, ada, PASSWORD, "203.0.113.3", &solved).await.expect_error(403, "challenge_required");
+    // A device that the account knows is let in from everywhere, even from where the stranger is.
+    for address in ["203.0.113.4", "198.51.100.1"] {
+        let answer = sign_in(&server, ada, PASSWORD, address, &[("cookie", &phone)]).await.expect_status(200);
+        assert_eq!(answer.header("set-cookie"), None, "it is known already");
+    }
+    // It is no key to another account, and not to its own for ever.
+    let other = [("cookie", phone.as_str())];
+    sign_in(&server, "nobody@example.org", wrong, "198.51.100.1", &other)
+        .await
+        .expect_error(429, "locked_out");
+    for _ in 0..3 {
+        sign_in(&server, ada, wrong, "203.0.113.5", &other).await.expect_status(401);
+    }
+    sign_in(&server, ada, wrong, "203.0.113.5", &other).await.expect_error(403, "challenge_required");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn lockouts_survive_a_restart_and_can_be_cleared() {
+    let server = lab_with(LOCKING).await;
+    let (ada, wrong) = ("ada@example.org", "wrong horse battery");
+    server.user("ada").await;
+    let phone = device(&sign_in(&server, ada, PASSWORD, "203.0.113.1", &[]).await.expect_status(200));
+    for number in 0..8 {
+        sign_in(&server, ada, wrong, &format!("198.51.100.{}", number / 3), &[]).await;
+    }
+    let server = server.restart().await;
+    sign_in(&server, ada, PASSWORD, "203.0.113.9", &[]).await.expect_error(403, "challenge_required");
+    sign_in(&server, ada, PASSWORD, "203.0.113.9", &[("cookie", &phone)]).await.expect_status(200);
+    let said = server.cli().run(&["lockouts", "list"]).await.expect_code(0);
+    assert!(said.out.contains(ada) && said.out.contains("any"), "{said:#?}");
+    server.anon().get_path("/api/admin/lockouts").await.expect_error(401, "unauthenticated");
+    server.cli().run(&["lockouts", "clear", "Ada@Example.org"]).await.expect_code(0);
+    sign_in(&server, ada, PASSWORD, "203.0.113.9", &[]).await.expect_status(200);
+    let said = server.cli().run(&["--json", "lockouts", "list"]).await.expect_code(0);
+    assert!(!said.out.contains(ada), "{said:#?}");
+    server.cli().run(&["lockouts", "clear", "--all"]).await.expect_code(0);
+    server.cli().run(&["lockouts", "clear"]).await.expect_code(2);
+    server.stop().await;
+}

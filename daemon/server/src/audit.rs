@@ -77,6 +77,10 @@ actions! {
     RecoveryCodes "recovery_codes.renew",
     /// A mail that was given up is tried again.
     MailRetry "mail.retry",
+    /// Too many wrong guesses at an account: from one place, or from all.
+    Lockout "lockout.begin",
+    /// An administrator forgot wrong guesses.
+    LockoutClear "lockout.clear",
     /// An administrator made an account.
     UserCreate "user.create",
     /// An administrator changed an account.

@@ -7,11 +7,13 @@ mod account;
 mod administer;
 mod anonymous;
 mod body;
+mod challenge;
 mod codes;
 mod facts;
 mod guard;
 mod keyring;
 mod links;
+mod lockout;
 mod passwords;
 mod profile;
 mod proof;
@@ -29,24 +31,29 @@ use std::sync::Arc;
 
 use alyx_core::identity::{ADMIN_ROLE, AdminIdentity, Identity, UserIdentity};
 use alyx_store::{Account, Store};
+use jiff::Timestamp;
 
+use self::challenge::Challenges;
 use self::facts::UserFacts;
+use self::lockout::Lockouts;
 use self::passwords::Passwords;
 use self::setup::Setup;
 use self::tokens::Tokens;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
+use crate::limits::LOCKOUTS_MAX;
 use crate::mail::Mail;
 use crate::problem::{ApiError, Code};
 use crate::seal::Sealer;
 use crate::throttle::Throttle;
 
 pub use body::AccountBody;
+pub use guard::{CHALLENGE, Pass};
 pub use links::Link;
 pub use profile::Confirmation;
 pub use proof::Proof;
-pub use session::{Begun, Client, Cookies, Mode};
+pub use session::{Begun, Client, Cookies, Mode, hash_of};
 pub use tokens::StartError;
 pub use users::UserCache;
 
@@ -65,6 +72,8 @@ struct Parts {
     setup: Setup,
     mail: Mail,
     sealer: Sealer,
+    lockouts: Lockouts,
+    challenges: Challenges,
 }
 
 impl Auth {
@@ -81,6 +90,10 @@ impl Auth {
         let tokens = Tokens::load(&settings, &store).await?;
         let passwords = Passwords::new(settings.hashing);
         let setup = Setup::default();
+        let now = Timestamp::now();
+        let kept = store.lockouts(now, u32::try_from(LOCKOUTS_MAX).unwrap_or(u32::MAX)).await?;
+        let lockouts = Lockouts::new(&settings, kept, now);
+        let challenges = Challenges::new();
         Ok(Self(Arc::new(Parts {
             settings,
             store,
@@ -92,6 +105,8 @@ impl Auth {
             setup,
             mail,
             sealer,
+            lockouts,
+            challenges,
         })))
     }
 

@@ -110,6 +110,9 @@ pub struct Auth {
     pub login_per_minute: u32,
     pub register_per_minute: u32,
     pub reset_per_hour: u32,
+    pub lockout_after: u32,
+    pub lockout_max: Duration,
+    pub challenge_after: u32,
 }
 
 /// Section `limits`. `None` is no limit.
@@ -374,6 +377,9 @@ impl Config {
                 login_per_minute,
                 register_per_minute,
                 reset_per_hour,
+                lockout_after: if mode == Mode::Production { 5 } else { 100 },
+                lockout_max: Duration::from_secs(15 * 60),
+                challenge_after: if mode == Mode::Production { 20 } else { 1_000 },
             },
             limits: Limits {
                 reads_per_minute: limit(6_000),

@@ -210,3 +210,23 @@ pub const RECOVERY_CODES: usize = 10;
 
 /// Largest form of a page. Unit: bytes.
 pub const FORM_MAX_BYTES: usize = 16 * 1024;
+/// Counters of wrong guesses. Beyond it those that end first are thrown out.
+pub const LOCKOUTS_MAX: usize = 20_000;
+
+/// Longest name of an account that is counted as it is.
+pub const LOCKOUT_NAME_MAX_BYTES: usize = 320;
+
+/// First wait after too many wrong guesses; each further one doubles it.
+pub const LOCKOUT_FIRST: Duration = Duration::from_secs(15);
+
+/// How long a device is known after a sign-in on it.
+pub const DEVICE_KEPT_FOR: Duration = Duration::from_secs(180 * 24 * 3_600);
+
+/// Leading zero bits that solve a challenge: about a second in a browser.
+pub const CHALLENGE_BITS: u32 = 16;
+
+/// Those of the hardest one.
+pub const CHALLENGE_BITS_MAX: u32 = 22;
+
+/// Solved challenges that are remembered until they expire.
+pub const CHALLENGES_USED_MAX: usize = 100_000;

@@ -37,6 +37,8 @@ struct Parts {
 enum Whose<'a> {
     Address(IpAddr),
     Identity(&'a str),
+    /// An account on a device that it knows.
+    AccountOn(&'a str, [u8; 32]),
     /// An account, as it is written by whoever claims to own it, at an address.
     AccountAt(&'a str, IpAddr),
 }
@@ -77,6 +79,18 @@ impl Throttle {
         // An address that tries too much makes no further buckets.
         self.take(class, Whose::Address(address), meter)?;
         self.take(class, Whose::AccountAt(&account, address), meter)
+    }
+
+    /// One more attempt on an account from a device that it knows: what others do at the same address
+    /// does not count against it.
+    pub fn on_device(
+        &self,
+        class: Class,
+        account: &str,
+        device: [u8; 32],
+        meter: &Meter,
+    ) -> Result<(), ApiError> {
+        self.take(class, Whose::AccountOn(&account_key(account), device), meter)
     }
 
     fn take(&self, class: Class, whose: Whose<'_>, meter: &Meter) -> Result<(), ApiError> {

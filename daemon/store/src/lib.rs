@@ -15,6 +15,7 @@
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `mail` | mails on their way |
+//! | `lockouts` | who was guessed at too often, and known devices |
 //! | `executions` | what functions did |
 //! | `audit` | who did what |
 //! | `migrations` | the store's own tables |
@@ -37,6 +38,7 @@ mod factors;
 mod handle;
 mod keys;
 pub mod limits;
+mod lockouts;
 mod lookups;
 mod mail;
 mod migrate;
@@ -62,6 +64,7 @@ pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use keys::SigningKey;
+pub use lockouts::{LockoutRow, NewDevice};
 pub use mail::{DueMail, MailOutcome, MailRow, NewMail};
 pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,

@@ -106,3 +106,5 @@ pub const TOTP_FAILURES_MAX: u32 = 10;
 
 /// After this the count of wrong one-time passwords starts anew.
 pub const TOTP_FAILURES_WINDOW: Duration = Duration::from_secs(6 * 3_600);
+/// Devices that are kept of one user.
+pub const DEVICES_PER_USER_MAX: u32 = 20;

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0005_sessions.sql"),
     include_str!("migrations/0006_schema_changes.sql"),
     include_str!("migrations/0007_mail.sql"),
+    include_str!("migrations/0008_lockouts.sql"),
 ];
 
 /// Applies what is missing.

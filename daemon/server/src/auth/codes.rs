@@ -73,7 +73,7 @@ impl Auth {
         let account = account.filter(|account| self.facts(account).email == found.email);
         match account {
             Some(account) if is_right && store.take_challenge(hash, Purpose::Code).await? => {
-                guess.succeeded();
+                guess.succeeded().await;
                 self.begin(&account, Method::Code, client).await
             }
             found => {

@@ -55,7 +55,7 @@ impl Auth {
             audit::record(&self.0.store, event).await;
             return Err(ApiError::new(Code::ConfirmationFailed, "The current password is wrong."));
         }
-        guess.succeeded();
+        guess.succeeded().await;
         Ok(())
     }
 

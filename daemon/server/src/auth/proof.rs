@@ -33,7 +33,7 @@ impl Auth {
         };
         let guess = self.guess(&self.facts(account).email, client).await?;
         if self.0.passwords.verify(password.clone(), account.password_hash.clone()).await? != Verdict::Wrong {
-            guess.succeeded();
+            guess.succeeded().await;
             Ok(())
         } else {
             Err(invalid_credentials())
@@ -57,7 +57,7 @@ impl Auth {
                 return Err(ApiError::new(Code::ValidationFailed, detail));
             }
         }
-        guess.succeeded();
+        guess.succeeded().await;
         Ok(())
     }
 }

@@ -150,7 +150,7 @@ impl Auth {
         let event = Event::new(Action::TotpConfirm, who, client).target(format!("user:{}", facts.id));
         let confirm = Confirm { recovery_codes: codes.hashes(), mails };
         self.check_totp(&facts.id, code, Some((confirm, event))).await?;
-        guess.succeeded();
+        guess.succeeded().await;
         self.0.mail.wake();
         Ok(codes)
     }

@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 
 use super::Auth;
 use super::facts::UserFacts;
+use super::guard::Pass;
 use super::passwords::Verdict;
 use super::second_factor::SecondFactor;
 use crate::audit::{self, Action, Event};
@@ -40,6 +41,7 @@ pub struct Client {
     pub meter: Meter,
     /// `Accept-Language`, for mails.
     pub languages: String,
+    pub pass: Pass,
 }
 
 /// How a client carries its tokens.
@@ -151,7 +153,7 @@ impl Auth {
         let verdict = parts.passwords.verify(password.clone(), hash).await?;
         match account {
             Some(account) if verdict != Verdict::Wrong => {
-                guess.succeeded();
+                guess.succeeded().await;
                 if verdict == Verdict::Outdated {
                     self.rehash(&account, password).await;
                 }
@@ -279,6 +281,7 @@ impl Auth {
             .target(format!("session:{id}"))
             .detail("method", method.as_str());
         audit::with(&parts.store, event).start_session(session).await?;
+        self.trust_device(account, client).await;
         self.answer(account, &id, token, client.mode)
     }
 
@@ -353,7 +356,8 @@ pub(super) fn new_token() -> (String, [u8; 32]) {
     (token, hash)
 }
 
-pub(super) fn hash_of(token: &str) -> [u8; 32] {
+/// What is kept of a token.
+pub fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash

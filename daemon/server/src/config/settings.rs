@@ -504,6 +504,39 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "auth",
+        key: "lockout_after",
+        default: "`5`, with `--dev` `100`",
+        accepts: "a number from 1 to 1000",
+        about: "Wrong guesses at an account after which their address has to wait, 15 s at first and twice as long each further time.",
+        apply: Apply::One(|config, text| {
+            config.auth.lockout_after = number_within(text, 1, 1_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "lockout_max",
+        default: "`15m`",
+        accepts: "a duration from 15s to 24h",
+        about: "Longest such wait.",
+        apply: Apply::One(|config, text| {
+            config.auth.lockout_max = duration_within(text, 15_000, 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "challenge_after",
+        default: "`20`, with `--dev` `1000`",
+        accepts: "a number from 1 to 10000",
+        about: "Wrong guesses at an account from all addresses together after which unknown devices have to solve a challenge.",
+        apply: Apply::One(|config, text| {
+            config.auth.challenge_after = number_within(text, 1, 10_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "limits",
         key: "reads_per_minute",
         default: "`6000`, with `--dev` `off`",

@@ -2,6 +2,7 @@
 //! problem bodies, security headers, one log line.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -17,7 +18,7 @@ use super::address::{Peer, Scheme, client_address, client_scheme};
 use super::cors;
 use super::unread::Unread;
 use crate::config::Mode;
-use crate::limits::{HEAD_MAX_BYTES, HEADERS_MAX, REQUEST_ID_MAX_BYTES};
+use crate::limits::{DEVICE_KEPT_FOR, HEAD_MAX_BYTES, HEADERS_MAX, REQUEST_ID_MAX_BYTES};
 use crate::problem::{ApiError, Code, PendingProblem};
 use crate::throttle::{Class, Meter};
 
@@ -27,6 +28,14 @@ pub struct RequestId(pub String);
 
 /// Name of the header that carries it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Cookie by which an account knows a device. It signs nobody in; it only lets its holder try where others
+/// have to wait.
+pub const DEVICE_COOKIE: &str = "alyx_device";
+
+/// Token for the client's device, if the request led to one.
+#[derive(Clone, Debug, Default)]
+pub struct IssuedDevice(pub Arc<OnceLock<String>>);
 
 /// A JSON answer from text that is JSON already.
 pub fn json(status: StatusCode, body: impl Into<Body>) -> Response {
@@ -69,6 +78,8 @@ pub async fn answer(
     request.extensions_mut().insert(RequestId(id.clone()));
     let meter = Meter::default();
     request.extensions_mut().insert(meter.clone());
+    let issued = IssuedDevice::default();
+    request.extensions_mut().insert(issued.clone());
 
     let mut response = if let Some(refusal) = arrival.refusal {
         refused(refusal)
@@ -88,6 +99,9 @@ pub async fn answer(
     write_problem(&id, &mut response);
     write_headers(&id, private, &mut response);
     meter.write(response.headers_mut());
+    if let Some(cookie) = issued.0.get().and_then(|token| device_cookie(token, scheme)) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
     if !config.cors.allowed_origins.is_empty() {
         response.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
     }
@@ -102,6 +116,14 @@ pub async fn answer(
     }
     log(doors.mode, &method, &path, response.status(), started.elapsed(), &id);
     response
+}
+
+fn device_cookie(token: &str, scheme: Scheme) -> Option<HeaderValue> {
+    let secure = if scheme == Scheme::Https { "; Secure" } else { "" };
+    let age = DEVICE_KEPT_FOR.as_secs();
+    let text =
+        format!("{DEVICE_COOKIE}={token}; Path=/api/auth; Max-Age={age}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::from_str(&text).ok()
 }
 
 /// Takes the request from what its address may do, before anything of it is looked at.

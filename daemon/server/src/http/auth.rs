@@ -27,11 +27,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-use super::answer::RequestId;
+use super::answer::{DEVICE_COOKIE, IssuedDevice, RequestId};
 use super::caller::{client_ip, meter};
 use super::{cookies, json};
 use crate::app::App;
-use crate::auth::{Begun, Client, Cookies, Mode};
+use crate::auth::{Begun, CHALLENGE, Client, Cookies, Mode, Pass, hash_of};
 use crate::limits::USER_AGENT_MAX_BYTES;
 use crate::problem::{ApiError, Code, internal};
 
@@ -70,7 +70,21 @@ impl FromRequestParts<App> for Client {
             mode,
             meter: meter(parts),
             languages: languages.unwrap_or_default().to_owned(),
+            pass: pass(parts),
         })
+    }
+}
+
+fn pass(parts: &Parts) -> Pass {
+    let cookies = parts.headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let device = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == DEVICE_COOKIE);
+    Pass {
+        device: device.map(|(_, token)| hash_of(token)),
+        solution: parts.headers.get(CHALLENGE).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        issued: parts.extensions.get::<IssuedDevice>().map(|issued| issued.0.clone()).unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 
 /// Headers that a page of an allowed origin may send.
 const REQUEST_HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, content-type, x-request-id, traceparent");
+    HeaderValue::from_static("authorization, content-type, x-alyx-challenge, x-request-id, traceparent");
 
 /// Headers that it may read beyond the safelisted ones.
 const EXPOSED_HEADERS: HeaderValue =

@@ -76,6 +76,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(accounts::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
+    list.extend(lockout_routes());
     list.extend(backups::routes());
     list.extend(migration_routes());
     list.extend(mail::routes());
@@ -215,6 +216,36 @@ fn function_routes() -> Vec<Route> {
         success: Success::Json(200, "FunctionOutput"),
         served: Functions,
     }]
+}
+
+/// Who was guessed at too often.
+fn lockout_routes() -> Vec<Route> {
+    let route = |method, operation, summary, success, served| Route {
+        method,
+        path: "/api/admin/lockouts",
+        operation,
+        summary,
+        access: Access::Admin,
+        body: Body::Nothing,
+        success,
+        served,
+    };
+    vec![
+        route(
+            Method::GET,
+            "listLockouts",
+            "List accounts that were guessed at too often",
+            Success::Json(200, "LockoutList"),
+            Here(|| get(admin::lockouts::list)),
+        ),
+        route(
+            Method::DELETE,
+            "clearLockouts",
+            "Forget wrong guesses at one account, or at all",
+            Success::Nothing,
+            Here(|| delete(admin::lockouts::clear)),
+        ),
+    ]
 }
 
 fn admin_routes() -> Vec<Route> {

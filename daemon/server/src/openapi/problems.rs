@@ -29,7 +29,13 @@ pub fn describe(route: &Route, responses: &mut Map<String, Value>) {
 
 fn codes(route: &Route) -> Vec<Code> {
     // Any answer: what HTTP asks of a request, and a server that has no room or fails.
-    let mut codes = vec![Code::InvalidRequest, Code::TooManyRequests, Code::Internal, Code::Overloaded];
+    let mut codes = vec![
+        Code::InvalidRequest,
+        Code::TooManyRequests,
+        Code::HeadTooLarge,
+        Code::Internal,
+        Code::Overloaded,
+    ];
     if route.body != Body::Nothing {
         codes.extend([
             Code::InvalidJson,
@@ -124,7 +130,8 @@ fn own(route: &Route) -> &'static [Code] {
             Code::MigrationImpossible,
             Code::NothingToRollBack,
         ],
-        "login" => &[Code::InvalidCredentials],
+        "login" => &[Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired],
+        "clearLockouts" => &[Code::InvalidParameter],
         "anonymous" => &[Code::AnonymousRefused, Code::InvalidCredentials],
         "setup" => &[Code::SetupRefused, Code::UniqueViolation, Code::InvalidCredentials],
         "upgrade" => &[Code::Conflict, Code::UniqueViolation, Code::CsrfRejected, Code::InvalidCredentials],

@@ -167,6 +167,13 @@ fn account_shapes() -> Value {
             ) } }),
             &["keys"],
         ),
+        "LockoutList": object(
+            json!({ "lockouts": { "type": "array", "items": object(
+                json!({ "account": text(), "place": text(), "failures": { "type": "integer" }, "until": text() }),
+                &["account", "place", "failures", "until"],
+            ) } }),
+            &["lockouts"],
+        ),
         "SigningKeyList": object(
             json!({ "keys": { "type": "array", "items": object(
                 json!({

@@ -14,7 +14,8 @@ use crate::handle::Reply;
 use crate::limits::WRITE_WAIT_MAX;
 use crate::sessions::{self, Rotation};
 use crate::{
-    AuditRow, Error, answers, audit, changes, documents, executions, keys, mail, migrate, transaction,
+    AuditRow, Error, answers, audit, changes, documents, executions, keys, lockouts, mail, migrate,
+    transaction,
 };
 
 /// A command in the queue.
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     RotateRefresh(Job<sessions::Rotate, Rotation>),
     EndSession(Job<sessions::End, Option<String>>),
     EndUserSessions(Job<sessions::EndUser, u64>),
+    SaveLockout(Job<lockouts::LockoutRow, ()>),
+    ClearLockouts(Job<lockouts::Clear, ()>),
+    AddDevice(Job<lockouts::NewDevice, ()>),
     TrimSessions(Job<sessions::Trim, u64>),
     AddSigningKey(Job<keys::SigningKey, ()>),
     RotateSigningKey(Job<keys::Rotate, ()>),
@@ -112,6 +116,9 @@ macro_rules! with_job {
             Command::RotateRefresh($job) => $body,
             Command::EndSession($job) => $body,
             Command::EndUserSessions($job) => $body,
+            Command::SaveLockout($job) => $body,
+            Command::ClearLockouts($job) => $body,
+            Command::AddDevice($job) => $body,
             Command::TrimSessions($job) => $body,
             Command::AddSigningKey($job) => $body,
             Command::RotateSigningKey($job) => $body,
@@ -173,6 +180,9 @@ impl Command {
             Self::RotateRefresh(job) => job.run(session, sessions::rotate),
             Self::EndSession(job) => job.run(session, sessions::end),
             Self::EndUserSessions(job) => job.run(session, sessions::end_user),
+            Self::SaveLockout(job) => job.run(session, lockouts::save),
+            Self::ClearLockouts(job) => job.run(session, lockouts::clear),
+            Self::AddDevice(job) => job.run(session, lockouts::add_device),
             Self::TrimSessions(job) => job.run(session, sessions::trim),
             Self::AddSigningKey(job) => job.run(session, keys::add),
             Self::RotateSigningKey(job) => job.run(session, keys::rotate),
