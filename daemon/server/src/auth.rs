@@ -80,12 +80,9 @@ impl Auth {
     /// Loads the signing keys, or makes the first ones.
     pub async fn start(
         settings: config::Auth,
-        store: Store,
-        catalog: CatalogHandle,
-        users: UserCache,
+        (store, catalog, users): (Store, CatalogHandle, UserCache),
         throttle: Throttle,
-        mail: Mail,
-        sealer: Sealer,
+        (mail, sealer): (Mail, Sealer),
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
         let passwords = Passwords::new(settings.hashing);

@@ -199,6 +199,29 @@ pub struct Mail {
     pub retry_after: Duration,
 }
 
+impl Mail {
+    fn defaults(mode: Mode) -> Self {
+        Self {
+            transport: match mode {
+                Mode::Development => MailTransport::File,
+                Mode::Production => MailTransport::None,
+            },
+            from: "noreply@localhost".parse().expect("a mailbox"),
+            app_name: "Alyx".to_owned(),
+            link_url: None,
+            locale: "en".to_owned(),
+            host: String::new(),
+            port: None,
+            security: MailSecurity::StartTls,
+            username: None,
+            password: None,
+            ca_file: None,
+            attempts: 8,
+            retry_after: Duration::from_secs(15),
+        }
+    }
+}
+
 /// How mails leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MailTransport {
@@ -388,24 +411,7 @@ impl Config {
                 auth_per_minute: limit(300),
                 admin_per_minute: limit(3_000),
             },
-            mail: Mail {
-                transport: match mode {
-                    Mode::Development => MailTransport::File,
-                    Mode::Production => MailTransport::None,
-                },
-                from: "noreply@localhost".parse().expect("a mailbox"),
-                app_name: "Alyx".to_owned(),
-                link_url: None,
-                locale: "en".to_owned(),
-                host: String::new(),
-                port: None,
-                security: MailSecurity::StartTls,
-                username: None,
-                password: None,
-                ca_file: None,
-                attempts: 8,
-                retry_after: Duration::from_secs(15),
-            },
+            mail: Mail::defaults(mode),
             functions: Functions { max_workers: 32, queue: 1_000, runtimes: None },
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },
             logging: Logging { level: "info".to_owned(), format: LogFormat::Text },

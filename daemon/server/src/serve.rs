@@ -128,16 +128,8 @@ async fn serve_store(
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
-    let auth = Auth::start(
-        config.auth.clone(),
-        store.clone(),
-        catalog.clone(),
-        users.clone(),
-        throttle.clone(),
-        mail.clone(),
-        sealer,
-    )
-    .await?;
+    let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users.clone()));
+    let auth = Auth::start(settings, places, throttle.clone(), (mail.clone(), sealer)).await?;
     let documents = Documents::new(store.clone(), catalog.clone(), users);
     let watcher = match watch {
         Watch::Project => Some(Watcher::new(&config.server.project)?),

@@ -155,6 +155,23 @@ fn own(route: &Route) -> &'static [Code] {
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
         "logout" => &[Code::CsrfRejected],
+        "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
+        "invokeFunction" => &[
+            Code::FunctionNotFound,
+            Code::FunctionDenied,
+            Code::FunctionError,
+            Code::FunctionCrashed,
+            Code::FunctionQueueFull,
+            Code::FunctionTimeout,
+            Code::FunctionOutOfMemory,
+        ],
+        _ => own_of_mail(route),
+    }
+}
+
+/// The same for what goes by mail and for the second factor.
+fn own_of_mail(route: &Route) -> &'static [Code] {
+    match route.operation {
         "requestVerification" | "forgotPassword" | "requestCode" => &[Code::MailNotConfigured],
         "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
         "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],
@@ -178,16 +195,6 @@ fn own(route: &Route) -> &'static [Code] {
             Code::DatabaseReadOnly,
             Code::DatabaseFull,
             Code::DeadlineExceeded,
-        ],
-        "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
-        "invokeFunction" => &[
-            Code::FunctionNotFound,
-            Code::FunctionDenied,
-            Code::FunctionError,
-            Code::FunctionCrashed,
-            Code::FunctionQueueFull,
-            Code::FunctionTimeout,
-            Code::FunctionOutOfMemory,
         ],
         _ => &[],
     }
