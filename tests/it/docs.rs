@@ -116,6 +116,16 @@ async fn the_examples_of_changes_and_backups_work() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn the_examples_of_reading_documents_work() {
+    let text = fs::read_to_string(tree::root().join("docs/queries.md")).unwrap();
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 15);
+    let server = TestServer::start(Project::schema(&blocks(&text, "yaml")[0])).await;
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
 fn documents() -> Vec<(String, String)> {
     tree::files(".")
         .into_iter()

@@ -88,6 +88,43 @@ pub const FILTERS_MAX: usize = 50;
 /// Length of one `filter` parameter. Unit: bytes. SQLite refuses `LIKE` patterns over 50,000.
 pub const FILTER_MAX_BYTES: usize = 16 * 1024;
 
+/// Length of a `where` parameter. Unit: bytes.
+pub const WHERE_MAX_BYTES: usize = 64 * 1024;
+
+/// Nested objects of a `where`.
+pub const WHERE_DEPTH_MAX: usize = 8;
+
+/// Conditions of `filter` and `where` together.
+pub const TERMS_MAX: usize = 100;
+
+/// Values that all conditions of a list bind together, those of rules of related collections
+/// included. SQLite takes 32,766 in a statement.
+pub const CONDITION_VALUES_MAX: usize = 30_000;
+
+/// Relations that a path such as `author.team.name` may follow.
+pub const PATH_HOPS_MAX: usize = 3;
+
+/// Keys and places behind a `json` field in a path.
+pub const JSON_PATH_MAX: usize = 16;
+
+/// Levels of `expand`.
+pub const EXPAND_DEPTH_MAX: usize = 3;
+
+/// Relations that one `expand` follows, all levels together.
+pub const EXPAND_MAX: usize = 20;
+
+/// Documents that refer to one document, as `expand` shows them.
+pub const EXPAND_MANY_MAX: u32 = 100;
+
+/// Length of `search`. Unit: bytes.
+pub const SEARCH_MAX_BYTES: usize = 512;
+
+/// Words and phrases of `search`.
+pub const SEARCH_TERMS_MAX: usize = 32;
+
+/// Fields that an aggregate names, by all parameters together.
+pub const AGGREGATES_MAX: usize = 20;
+
 /// Values of one `in` or `nin`.
 pub const IN_VALUES_MAX: usize = 200;
 

@@ -3,24 +3,53 @@
 //! names quoted by [`crate::sql`], values only ever as parameters.
 //!
 //! A field that is unknown, `internal` or `hidden` gives a client the same error, so nothing can be
-//! learnt about a field that cannot be read.
+//! learnt about a field that cannot be read. The same holds behind relations, where each collection on
+//! the way shows what its own list rule shows.
+//!
+//! | module | job |
+//! |---|---|
+//! | `reading` | who reads which collection, and what may be named |
+//! | `path`, `test`, `operand` | one condition: where, what, which value |
+//! | `filter`, `condition` | its spellings: `field:op:value` and JSON |
+//! | `sort`, `search`, `expand`, `aggregate`, `cursor`, `params` | the other parameters |
 
+mod aggregate;
+mod condition;
 mod cursor;
+mod expand;
 mod filter;
+mod operand;
 mod params;
+mod path;
+mod reading;
+mod search;
+mod sort;
+mod test;
 
+pub use aggregate::{Aggregate, AggregateQuery, Function, parse_aggregate};
+pub use condition::parse_where;
 pub use cursor::encode_cursor;
-pub use params::parse_list;
+pub use expand::{EXPAND_MEMBER, Expand, Link};
+pub use params::{Shown, parse_get, parse_list};
+pub use reading::Reading;
+pub use search::{Search, search_fields};
+pub use sort::SortKey;
 
-use crate::schema::SortOrder;
-use crate::sql::{SqlExpr, column};
+use crate::rules::{RowFilter, Sight};
+use crate::sql::SqlExpr;
 use crate::value::Value;
 
-/// What a list asks for.
-#[derive(Clone, Debug, PartialEq)]
+/// What a list asks for, and what of it may be seen.
+#[derive(Clone, Debug)]
 pub struct ListQuery {
+    /// Which documents are shown: the list rule.
+    pub rule: RowFilter,
     /// All filters, joined by `AND`.
     pub filter: Option<SqlExpr>,
+    /// Words that the documents contain; its table is among `joins`.
+    pub search: Option<Search>,
+    /// Tables that conditions and sort keys need, each beginning with a space.
+    pub joins: Vec<SqlExpr>,
     /// At least one key; the primary key is among them, so the order is total.
     pub sort: Vec<SortKey>,
     /// 1..=[`LIST_LIMIT_MAX`](crate::limits::LIST_LIMIT_MAX).
@@ -33,21 +62,12 @@ pub struct ListQuery {
     pub count: bool,
     /// Places of the wanted fields in order of the schema; `None`: all.
     pub fields: Option<Vec<usize>>,
-    /// Hash of collection, filter and sort; a cursor carries it.
-    fingerprint: u64,
-}
-
-/// One key of a sort. Nulls are the smallest, as in SQLite: first ascending, last descending.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SortKey {
-    /// Place of the field.
-    pub field: usize,
-    /// Name of the field.
-    pub name: String,
-    /// Direction.
-    pub order: SortOrder,
-    /// Whether it may be null.
-    pub nullable: bool,
+    /// Related documents.
+    pub expand: Vec<Expand>,
+    /// What is shown of each document.
+    pub sight: Sight,
+    /// Hash of collection, filter, search and sort; a cursor carries it.
+    pub fingerprint: u64,
 }
 
 /// Why query parameters are refused.
@@ -74,44 +94,7 @@ impl ListQuery {
     /// cursor.
     #[must_use]
     pub fn after_expr(&self) -> Option<SqlExpr> {
-        let after = self.after.as_ref()?;
-        let mut expr = SqlExpr { text: String::new(), params: Vec::new() };
-        for (place, (key, value)) in self.sort.iter().zip(after).enumerate() {
-            let Some(step) = key.beyond(value) else { continue };
-            if !expr.text.is_empty() {
-                expr.text.push_str(" OR ");
-            }
-            expr.text.push('(');
-            for (key, value) in self.sort[..place].iter().zip(after) {
-                expr.text.push_str(&format!("{} IS ? AND ", column(&key.name)));
-                expr.params.push(value.clone());
-            }
-            expr.text.push_str(&step.text);
-            expr.text.push(')');
-            expr.params.extend(step.params);
-        }
-        if expr.text.is_empty() {
-            // Every key is a null at its end; the primary key is none, so this is not reached.
-            expr.text.push('0');
-        }
-        Some(expr)
-    }
-}
-
-impl SortKey {
-    /// The condition that a document comes after `value` by this key alone; `None` if none can.
-    fn beyond(&self, value: &Value) -> Option<SqlExpr> {
-        let column = column(&self.name);
-        let (text, params) = match (self.order, value) {
-            (SortOrder::Ascending, Value::Null) => (format!("{column} IS NOT NULL"), Vec::new()),
-            (SortOrder::Ascending, value) => (format!("{column} > ?"), vec![value.clone()]),
-            (SortOrder::Descending, Value::Null) => return None,
-            (SortOrder::Descending, value) if self.nullable => {
-                (format!("({column} < ? OR {column} IS NULL)"), vec![value.clone()])
-            }
-            (SortOrder::Descending, value) => (format!("{column} < ?"), vec![value.clone()]),
-        };
-        Some(SqlExpr { text, params })
+        self.after.as_ref().map(|after| sort::after(&self.sort, after))
     }
 }
 

@@ -37,3 +37,17 @@ pub fn quote(name: &str) -> String {
 pub fn column(field: &str) -> String {
     format!("{DOCUMENT_ALIAS}.{}", quote(field))
 }
+
+/// The full-text index of a collection. No collection's name looks like that.
+#[must_use]
+pub fn search_table(collection: &str) -> String {
+    format!("_alyx_fts_{collection}")
+}
+
+impl SqlExpr {
+    /// A text without parameters.
+    #[must_use]
+    pub fn plain(text: impl Into<String>) -> Self {
+        Self { text: text.into(), params: Vec::new() }
+    }
+}

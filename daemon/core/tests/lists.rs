@@ -1,10 +1,13 @@
 //! Lists against SQLite itself: every filter is valid SQL and means what it says, and walking a list
 //! by cursors gives each document once, in order, whatever nulls and equal values lie in the way.
 
-use alyx_core::document::Access;
-use alyx_core::query::{ListQuery, encode_cursor, parse_list};
-use alyx_core::schema::{Collection, SortOrder, parse};
-use alyx_core::sql::{DOCUMENT_ALIAS, SqlExpr, column, quote};
+use std::sync::LazyLock;
+
+use alyx_core::catalog::Catalog;
+use alyx_core::identity::{Identity, RequestFacts};
+use alyx_core::query::{ListQuery, Reading, encode_cursor, parse_list};
+use alyx_core::schema::{SortOrder, parse};
+use alyx_core::sql::{DOCUMENT_ALIAS, SqlExpr, quote};
 use alyx_core::value::{Value, ValueRef};
 use proptest::prelude::{Just, Strategy, any, prop, prop_oneof, proptest};
 use proptest::{prop_assert, prop_assert_eq};
@@ -63,7 +66,7 @@ fn database(rows: &[Row]) -> Connection {
 fn run(connection: &Connection, query: &ListQuery) -> Vec<Vec<Value>> {
     let conditions: Vec<SqlExpr> = query.filter.clone().into_iter().chain(query.after_expr()).collect();
     let text: String = conditions.iter().map(|expr| format!(" AND ({})", expr.text)).collect();
-    let keys: Vec<String> = query.sort.iter().map(|key| column(&key.name)).collect();
+    let keys: Vec<String> = query.sort.iter().map(|key| key.sql.clone()).collect();
     let order = query.sort.iter().zip(&keys).map(|(key, column)| match key.order {
         SortOrder::Ascending => format!("{column} ASC"),
         SortOrder::Descending => format!("{column} DESC"),
@@ -84,11 +87,15 @@ fn run(connection: &Connection, query: &ListQuery) -> Vec<Vec<Value>> {
     rows.collect::<Result<_, _>>().expect(&sql)
 }
 
-fn list(collection: &Collection, params: &[(&str, &str)]) -> ListQuery {
+fn list(params: &[(&str, &str)]) -> ListQuery {
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+        Catalog::build("schema.yaml", parse("schema.yaml", SCHEMA).expect("valid")).expect("no rules")
+    });
     let params: Vec<_> =
         params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    parse_list(collection, &params, &Access::Client.into())
-        .unwrap_or_else(|error| panic!("{params:?}: {error:?}"))
+    let facts = RequestFacts::default();
+    let reading = Reading::new(&CATALOG, "order", &Identity::Anonymous, &facts).expect("declared");
+    parse_list(reading, &params).unwrap_or_else(|error| panic!("{params:?}: {error:?}"))
 }
 
 fn any_rows() -> impl Strategy<Value = Vec<Row>> {
@@ -102,19 +109,17 @@ fn any_rows() -> impl Strategy<Value = Vec<Row>> {
 proptest! {
     #[test]
     fn cursors_walk_the_whole_list(rows in any_rows(), sort in "-?(group|count|score)(,-?id)?", second in "(,-?tie)?", limit in 1..5_u32) {
-        let schema = parse("schema.yaml", SCHEMA).expect("valid");
-        let collection = &schema.collections["order"];
         let connection = database(&rows);
         // A second key where the first one leaves room for it.
         let tie = if sort.contains("score") { "count" } else { "score" };
         let sort = if sort.contains("id") { sort } else { format!("{sort}{}", second.replace("tie", tie)) };
-        let all = run(&connection, &list(collection, &[("sort", &sort), ("limit", "1000")]));
+        let all = run(&connection, &list(&[("sort", &sort), ("limit", "1000")]));
         prop_assert_eq!(all.len(), rows.len());
         let (mut walked, mut cursor, limit) = (Vec::new(), None::<String>, limit.to_string());
         loop {
             let mut params = vec![("sort", sort.as_str()), ("limit", limit.as_str())];
             params.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let query = list(collection, &params);
+            let query = list(&params);
             let page = run(&connection, &query);
             let Some(last) = page.last() else { break };
             cursor = Some(encode_cursor(&query, last));
@@ -126,11 +131,9 @@ proptest! {
 
     #[test]
     fn filters_mean_what_they_say(rows in any_rows(), text in "[ab%_\\\\'\"\u{e4}]{0,2}", number in -2..3_i64) {
-        let schema = parse("schema.yaml", SCHEMA).expect("valid");
-        let collection = &schema.collections["order"];
         let connection = database(&rows);
         let check = |filter: String, holds: &dyn Fn(&Row) -> bool| {
-            let found = run(&connection, &list(collection, &[("filter", &filter), ("limit", "1000")]));
+            let found = run(&connection, &list(&[("filter", &filter), ("limit", "1000")]));
             let found: Vec<_> = found.into_iter().map(|keys| keys[0].clone()).collect();
             let expected = rows.iter().enumerate().filter(|(_, row)| holds(row));
             let expected: Vec<_> = expected.map(|(number, _)| Value::Text(format!("{number:03}"))).collect();

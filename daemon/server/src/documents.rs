@@ -32,6 +32,7 @@ mod writing;
 pub use batch::Batch;
 pub use bulk::BulkOutcome;
 pub use judge::{Judge, to_json};
+pub use list::reading;
 pub use once::Once;
 pub use precondition::{Precondition, etag, is_among};
 
@@ -74,9 +75,11 @@ impl Documents {
 }
 
 fn entry<'a>(catalog: &'a Catalog, name: &str) -> Result<&'a CollectionEntry, ApiError> {
-    catalog
-        .collection(name)
-        .ok_or_else(|| ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}.")))
+    catalog.collection(name).ok_or_else(|| no_collection(name))
+}
+
+fn no_collection(name: &str) -> ApiError {
+    ApiError::new(Code::CollectionNotFound, format!("There is no collection {name:?}."))
 }
 
 /// What somebody is told whom the rules of a collection do not allow something.

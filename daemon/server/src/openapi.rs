@@ -5,6 +5,7 @@
 
 mod mail_shapes;
 mod problems;
+mod queries;
 mod shapes;
 mod writes;
 
@@ -182,7 +183,9 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }))
         .collect();
     let queries: &[(&str, Value)] = &match route.operation {
-        "listDocuments" => shapes::list_parameters(),
+        "listDocuments" => queries::list(),
+        "getDocument" => queries::get(),
+        "aggregateDocuments" => queries::aggregate(),
         "listChanges" => shapes::store::change_parameters(),
         "pruneBackups" => shapes::store::prune_parameters(),
         "listUsers" => shapes::page_parameters(),

@@ -3,21 +3,26 @@
 //!
 //! The account of a user hangs on its document in `users`; see [`crate::accounts`].
 
+mod aggregate;
 mod cascade;
+mod expand;
 mod explain;
 mod list;
 mod read;
+mod show;
+mod snippets;
 mod sql;
 
 use std::sync::Arc;
 
 use alyx_core::document::Document;
-use alyx_core::query::ListQuery;
-use alyx_core::rules::{RowFilter, Sight};
+use alyx_core::query::{AggregateQuery, Expand, ListQuery};
+use alyx_core::rules::RowFilter;
 use alyx_core::schema::{Collection, FieldKind};
 use alyx_core::value::Value;
 use rusqlite::params_from_iter;
 
+pub use aggregate::AggregatePage;
 pub use explain::Plan;
 pub use list::ListPage;
 pub(crate) use read::{Where, fetch, find, select, select_where};
@@ -116,18 +121,28 @@ impl Store {
         self.read(Lane::Scan, move |connection| explain::explain(connection, &collection, &rule, &query))
     }
 
-    /// Fails with [`Error::ScanTooLarge`] where the rule has to be checked for too many documents.
-    ///
-    /// The documents that `rule` lets through and `query` asks for, as JSON of what `sight` shows.
-    pub fn list(
+    /// The document with this id, and the JSON of what is related to it: an object of the relations, empty
+    /// text where none is asked for.
+    pub fn get_expanded(
         &self,
         collection: Arc<Collection>,
-        rule: impl Into<RowFilter>,
-        query: ListQuery,
-        sight: Sight,
-    ) -> Pending<ListPage> {
-        let rule = rule.into();
-        self.read(Lane::Scan, move |connection| list::list(connection, &collection, &rule, &query, &sight))
+        id: String,
+        expand: Vec<Expand>,
+    ) -> Pending<Option<(Document, Vec<u8>)>> {
+        self.read(Lane::Point, move |connection| read::fetch_expanded(connection, &collection, &id, &expand))
+    }
+
+    /// The documents that a query asks for, as JSON of what it shows of them.
+    ///
+    /// Fails with [`Error::ScanTooLarge`] where the rule has to be checked for too many documents, and with
+    /// [`Error::AnswerTooLarge`].
+    pub fn list(&self, collection: Arc<Collection>, query: ListQuery) -> Pending<ListPage> {
+        self.read(Lane::Scan, move |connection| list::list(connection, &collection, &query))
+    }
+
+    /// Calculates over the documents that a query asks for.
+    pub fn aggregate(&self, collection: Arc<Collection>, query: AggregateQuery) -> Pending<AggregatePage> {
+        self.read(Lane::Scan, move |connection| aggregate::aggregate(connection, &collection, &query))
     }
 }
 

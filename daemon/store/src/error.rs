@@ -47,6 +47,12 @@ pub enum Error {
         /// The limit.
         limit: usize,
     },
+    /// The answer would hold more than [`LIST_BYTES_MAX`](crate::limits::LIST_BYTES_MAX) bytes.
+    #[error("the answer would be larger than {limit} bytes")]
+    AnswerTooLarge {
+        /// The limit.
+        limit: usize,
+    },
     /// The document is no longer at the expected revision.
     #[error("the document was changed in the meantime")]
     Stale,

@@ -58,7 +58,7 @@ pub use answers::StoredAnswer;
 pub use audit::{AuditOutcome, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
-pub use documents::{ListPage, Plan};
+pub use documents::{AggregatePage, ListPage, Plan};
 pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};

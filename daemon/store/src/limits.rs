@@ -108,3 +108,9 @@ pub const TOTP_FAILURES_MAX: u32 = 10;
 pub const TOTP_FAILURES_WINDOW: Duration = Duration::from_secs(6 * 3_600);
 /// Devices that are kept of one user.
 pub const DEVICES_PER_USER_MAX: u32 = 20;
+
+/// Related documents looked up by one statement. A page of the largest size needs two.
+pub const EXPAND_KEYS: usize = 512;
+
+/// Words of a snippet, the matching ones included. SQLite takes up to 64.
+pub const SNIPPET_WORDS: usize = 16;

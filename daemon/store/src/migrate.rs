@@ -35,7 +35,7 @@ pub(crate) use restore::{clean as clean_restore, prepare as prepare_restore};
 
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store};
+use crate::{Error, Pending, Store, tables};
 
 /// A change of the schema.
 #[derive(Clone, Debug)]
@@ -170,6 +170,7 @@ impl<'a, 's> Run<'a, 's> {
         let target = Arc::clone(&self.input.schema);
         if let Some(applied) = self.session.schema {
             self.drift = drift::find(connection, applied)?;
+            tables::release_search_indexes(connection, applied, &target, !self.input.files.is_empty())?;
             let mut schema = applied.clone();
             self.run_files(&mut schema, &target)?;
             self.rebuilt.clear();
@@ -178,6 +179,9 @@ impl<'a, 's> Run<'a, 's> {
             self.run_together(diff(None, &target))?;
         }
         self.check_references()?;
+        if self.report.class() != Class::Impossible {
+            tables::search_indexes(connection, &target)?;
+        }
         let structural = self.report.changes.iter().any(|change| change.structural);
         let application = match before {
             Some(before) if structural || !self.input.files.is_empty() => {

@@ -6,6 +6,7 @@
 //! statement, so a referrer that goes in the same deletion does not stop it.
 
 mod rebuild;
+mod search;
 
 use alyx_core::document::stored_default;
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Index, OnDelete, SortOrder};
@@ -14,6 +15,7 @@ use alyx_core::value::Value;
 use rusqlite::Connection;
 
 pub(crate) use rebuild::rebuild;
+pub(crate) use search::{release_search_indexes, search_indexes};
 
 use crate::values::Bound;
 use crate::{Error, accounts};

@@ -13,9 +13,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{ListQuery, QueryError, SortKey};
+use super::search::Search;
+use super::sort::{Form, SortKey};
+use super::{ListQuery, QueryError};
 use crate::limits::CURSOR_MAX_BYTES;
-use crate::schema::{Collection, FieldKind, SortOrder};
+use crate::schema::{Collection, SortOrder};
 use crate::sql::SqlExpr;
 use crate::value::Value;
 
@@ -32,12 +34,7 @@ pub fn encode_cursor(query: &ListQuery, last: &[Value]) -> String {
 }
 
 /// The sort keys in a cursor made for the same question.
-pub(super) fn decode(
-    text: &str,
-    fingerprint: u64,
-    sort: &[SortKey],
-    collection: &Collection,
-) -> Result<Vec<Value>, QueryError> {
+pub(super) fn decode(text: &str, fingerprint: u64, sort: &[SortKey]) -> Result<Vec<Value>, QueryError> {
     let invalid = || QueryError::new("cursor", "invalid_cursor", "the cursor does not belong to this list");
     let bytes = match text.len() <= CURSOR_MAX_BYTES {
         true => URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?,
@@ -50,20 +47,30 @@ pub(super) fn decode(
     }
     let mut values = Vec::with_capacity(sort.len());
     for key in sort {
-        let value = pop(&mut rest).filter(|value| fits(value, key, &collection.fields[key.field].kind));
+        let value = pop(&mut rest).filter(|value| fits(value, key));
         values.push(value.ok_or_else(invalid)?);
     }
     if rest.is_empty() { Ok(values) } else { Err(invalid()) }
 }
 
 /// Hash of what a cursor belongs to.
-pub(super) fn fingerprint(collection: &Collection, filter: Option<&SqlExpr>, sort: &[SortKey]) -> u64 {
+pub(super) fn fingerprint(
+    collection: &Collection,
+    filter: Option<&SqlExpr>,
+    search: Option<&Search>,
+    sort: &[SortKey],
+) -> u64 {
     let mut bytes = collection.name.clone().into_bytes();
     bytes.push(0);
     if let Some(filter) = filter {
         bytes.extend_from_slice(filter.text.as_bytes());
         bytes.push(0);
         filter.params.iter().for_each(|param| push(&mut bytes, param));
+    }
+    if let Some(search) = search {
+        bytes.push(1);
+        bytes.extend_from_slice(search.expression.as_bytes());
+        bytes.push(0);
     }
     for key in sort {
         bytes.push(if key.order == SortOrder::Ascending { b'+' } else { b'-' });
@@ -76,12 +83,12 @@ pub(super) fn fingerprint(collection: &Collection, filter: Option<&SqlExpr>, sor
 }
 
 /// Whether a value can be a stored one of the key's field.
-fn fits(value: &Value, key: &SortKey, kind: &FieldKind) -> bool {
+fn fits(value: &Value, key: &SortKey) -> bool {
     match value {
         Value::Null => key.nullable,
-        Value::Integer(_) => matches!(kind, FieldKind::Int | FieldKind::Bool),
-        Value::Real(value) => *kind == FieldKind::Float && value.is_finite(),
-        Value::Text(_) => !matches!(kind, FieldKind::Int | FieldKind::Bool | FieldKind::Float),
+        Value::Integer(_) => key.form == Form::Integer,
+        Value::Real(value) => key.form == Form::Real && value.is_finite(),
+        Value::Text(_) => key.form == Form::Text,
         Value::Blob(_) => false,
     }
 }

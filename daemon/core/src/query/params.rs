@@ -1,175 +1,185 @@
 //! The parameters of a list, one by one.
 
-use super::{ListQuery, QueryError, SortKey, cursor, filter};
+use super::expand::{self, Expand};
+use super::reading::{Reading, unknown_field};
+use super::{ListQuery, QueryError, condition, cursor, filter, search, sort};
 use crate::limits::{
-    FILTERS_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_OFFSET_MAX, NAME_MAX_BYTES, SORT_KEYS_MAX,
+    CONDITION_VALUES_MAX, FILTERS_MAX, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX, LIST_OFFSET_MAX, NAME_MAX_BYTES,
+    TERMS_MAX,
 };
-use crate::rules::Sight;
-use crate::schema::{Collection, Field, FieldKind, SortOrder};
+use crate::sql::SqlExpr;
+
+/// Names of the parameters of a list.
+const LIST: &[&str] =
+    &["filter", "where", "search", "sort", "limit", "offset", "page", "cursor", "count", "fields", "expand"];
 
 /// Reads the query parameters of a list, decoded, in order of the request. `filter` may be repeated,
 /// nothing else.
 ///
 /// # Errors
 /// See [`QueryError`]; the first problem is reported.
-pub fn parse_list(
-    collection: &Collection,
-    params: &[(String, String)],
-    sight: &Sight,
-) -> Result<ListQuery, QueryError> {
-    let given = Given::read(params)?;
-    let filter = filter::parse(collection, &given.filters, sight)?;
-    let sort = match given.sort {
-        Some(text) => parse_sort(collection, text, sight)?,
-        None => complete(collection, Vec::new()),
+pub fn parse_list(reading: Reading<'_>, params: &[(String, String)]) -> Result<ListQuery, QueryError> {
+    let given = Given::read(params, LIST)?;
+    let filter = conditions(reading, &given)?;
+    let search = given.get("search").map(|text| search::parse(reading, text)).transpose()?;
+    let mut joins: Vec<SqlExpr> = search.iter().map(|search| search.join(reading.collection())).collect();
+    let sort = match (given.get("sort"), &search) {
+        (Some(text), _) => sort::parse(reading, text, &mut joins)?,
+        (None, Some(_)) => sort::by_rank(reading),
+        (None, None) => sort::complete(reading, Vec::new()),
     };
-    let limit = given.limit.map_or(Ok(u64::from(LIST_LIMIT_DEFAULT)), |text| {
-        parse_number("limit", text, 1, u64::from(LIST_LIMIT_MAX))
-    })?;
-    let offset = given.offset.map_or(Ok(0), |text| parse_number("offset", text, 0, LIST_OFFSET_MAX))?;
-    let count = match given.count {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(QueryError::new("count", "invalid_value", "count is true or false")),
-    };
-    let fields = given.fields.map(|text| parse_fields(collection, text, sight)).transpose()?;
-    let fingerprint = cursor::fingerprint(collection, filter.as_ref(), &sort);
-    let after = given.cursor.map(|text| cursor::decode(text, fingerprint, &sort, collection)).transpose()?;
-    if after.is_some() && given.offset.is_some() {
-        return Err(QueryError::new("offset", "invalid_value", "offset and cursor exclude each other"));
+    let limit = limit(&given)?;
+    let offset = offset(&given, limit)?;
+    let count = given.flag("count")?;
+    let fields = given.get("fields").map(|text| parse_fields(reading, text)).transpose()?;
+    let expand = given.get("expand").map_or(Ok(Vec::new()), |text| expand::parse(reading, text))?;
+    let fingerprint = cursor::fingerprint(reading.collection(), filter.as_ref(), search.as_ref(), &sort);
+    let after = given.get("cursor").map(|text| cursor::decode(text, fingerprint, &sort)).transpose()?;
+    if after.is_some()
+        && let Some(other) = ["offset", "page"].into_iter().find(|name| given.get(name).is_some())
+    {
+        let message = format!("{other} and cursor exclude each other");
+        return Err(QueryError::new(other, "invalid_value", message));
     }
-    // Bounded above, so it fits.
-    let limit = u32::try_from(limit).unwrap_or(LIST_LIMIT_MAX);
-    Ok(ListQuery { filter, sort, limit, offset, after, count, fields, fingerprint })
+    Ok(ListQuery {
+        rule: reading.rule(),
+        filter,
+        search,
+        joins,
+        sort,
+        limit,
+        offset,
+        after,
+        count,
+        fields,
+        expand,
+        sight: reading.sight(),
+        fingerprint,
+    })
+}
+
+/// What is shown of one document.
+#[derive(Clone, Debug, Default)]
+pub struct Shown {
+    /// Places of the wanted fields in order of the schema; `None`: all.
+    pub fields: Option<Vec<usize>>,
+    /// Related documents.
+    pub expand: Vec<Expand>,
+}
+
+/// Reads the query parameters of a get: `fields` and `expand`.
+///
+/// # Errors
+/// See [`QueryError`]; the first problem is reported.
+pub fn parse_get(reading: Reading<'_>, params: &[(String, String)]) -> Result<Shown, QueryError> {
+    let given = Given::read(params, &["fields", "expand"])?;
+    Ok(Shown {
+        fields: given.get("fields").map(|text| parse_fields(reading, text)).transpose()?,
+        expand: given.get("expand").map_or(Ok(Vec::new()), |text| expand::parse(reading, text))?,
+    })
+}
+
+/// All of `filter` and `where`.
+pub(super) fn conditions(reading: Reading<'_>, given: &Given<'_>) -> Result<Option<SqlExpr>, QueryError> {
+    let mut all =
+        given.filters.iter().map(|filter| filter::parse(reading, filter)).collect::<Result<Vec<_>, _>>()?;
+    let mut terms = all.len();
+    if let Some(text) = given.get("where") {
+        let expr = condition::parse(reading, text, &mut terms)?;
+        all.push(if all.is_empty() { expr } else { SqlExpr { text: format!("({})", expr.text), ..expr } });
+    }
+    let too_many = |message: String| Err(QueryError::new("where", "too_many", message));
+    if terms > TERMS_MAX {
+        return too_many(format!("at most {TERMS_MAX} conditions"));
+    }
+    let joined = all.into_iter().reduce(|mut joined, expr| {
+        joined.text = format!("{} AND {}", joined.text, expr.text);
+        joined.params.extend(expr.params);
+        joined
+    });
+    if joined.as_ref().is_some_and(|joined| joined.params.len() > CONDITION_VALUES_MAX) {
+        return too_many(format!("at most {CONDITION_VALUES_MAX} values"));
+    }
+    Ok(joined)
 }
 
 /// Parameters by name.
-#[derive(Default)]
-struct Given<'p> {
+pub(super) struct Given<'p> {
     filters: Vec<&'p str>,
-    sort: Option<&'p str>,
-    limit: Option<&'p str>,
-    offset: Option<&'p str>,
-    cursor: Option<&'p str>,
-    count: Option<&'p str>,
-    fields: Option<&'p str>,
+    others: Vec<(&'p str, &'p str)>,
 }
 
 impl<'p> Given<'p> {
-    fn read(params: &'p [(String, String)]) -> Result<Self, QueryError> {
-        let mut given = Self::default();
+    pub(super) fn read(params: &'p [(String, String)], known: &[&str]) -> Result<Self, QueryError> {
+        let mut given = Self { filters: Vec::new(), others: Vec::new() };
         for (name, value) in params {
-            let slot = match name.as_str() {
-                "filter" if given.filters.len() < FILTERS_MAX => {
-                    given.filters.push(value);
-                    continue;
-                }
-                "filter" => {
+            if !known.contains(&name.as_str()) {
+                let shown: String = name.chars().take(NAME_MAX_BYTES).collect();
+                let message = format!("there is no parameter \"{shown}\"; known are {}", known.join(", "));
+                return Err(QueryError::new(&shown, "unknown_parameter", message));
+            }
+            if name == "filter" {
+                if given.filters.len() == FILTERS_MAX {
                     let message = format!("at most {FILTERS_MAX} filters");
                     return Err(QueryError::new("filter", "too_many", message));
                 }
-                "sort" => &mut given.sort,
-                "limit" => &mut given.limit,
-                "offset" => &mut given.offset,
-                "cursor" => &mut given.cursor,
-                "count" => &mut given.count,
-                "fields" => &mut given.fields,
-                other => {
-                    let shown: String = other.chars().take(NAME_MAX_BYTES).collect();
-                    let message = format!(
-                        "there is no parameter \"{shown}\"; known are filter, sort, limit, offset, cursor, count, fields"
-                    );
-                    return Err(QueryError::new(&shown, "unknown_parameter", message));
-                }
-            };
-            if slot.replace(value).is_some() {
+                given.filters.push(value);
+            } else if given.get(name).is_some() {
                 let message = format!("{name} may be given once");
                 return Err(QueryError::new(name, "duplicate_parameter", message));
+            } else {
+                given.others.push((name, value));
             }
         }
         Ok(given)
     }
-}
 
-/// A field that may be asked about. The error is the same for all that may not.
-pub(super) fn resolve<'c>(
-    collection: &'c Collection,
-    param: &str,
-    name: &str,
-    sight: &Sight,
-) -> Result<(usize, &'c Field), QueryError> {
-    collection
-        .field(name)
-        .filter(|(place, field)| sight.may_ask(*place, field))
-        .ok_or_else(|| unknown(param, name))
-}
-
-/// The same for a field that is to be returned.
-fn select<'c>(
-    collection: &'c Collection,
-    name: &str,
-    sight: &Sight,
-) -> Result<(usize, &'c Field), QueryError> {
-    let found = collection.field(name).filter(|(place, field)| sight.may_select(*place, field));
-    found.ok_or_else(|| unknown("fields", name))
-}
-
-fn unknown(param: &str, name: &str) -> QueryError {
-    let shown: String = name.chars().take(NAME_MAX_BYTES).collect();
-    QueryError::new(param, "unknown_field", format!("there is no field \"{shown}\""))
-}
-
-fn parse_number(param: &str, text: &str, min: u64, max: u64) -> Result<u64, QueryError> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = text.parse().ok().filter(|number| digits && (min..=max).contains(number));
-    number.ok_or_else(|| {
-        QueryError::new(param, "invalid_value", format!("{param} is a whole number from {min} to {max}"))
-    })
-}
-
-fn parse_sort(collection: &Collection, text: &str, sight: &Sight) -> Result<Vec<SortKey>, QueryError> {
-    let mut keys: Vec<SortKey> = Vec::new();
-    for part in text.split(',') {
-        if keys.len() >= SORT_KEYS_MAX {
-            return Err(QueryError::new("sort", "too_many", format!("at most {SORT_KEYS_MAX} sort keys")));
-        }
-        let (order, name) = match part.strip_prefix('-') {
-            Some(name) => (SortOrder::Descending, name),
-            None => (SortOrder::Ascending, part),
-        };
-        let (place, field) = resolve(collection, "sort", name, sight)?;
-        if field.kind == FieldKind::Blob || field.kind.is_json_text() {
-            let message = format!("the field \"{name}\" has no order");
-            return Err(QueryError::new("sort", "invalid_value", message));
-        }
-        if keys.iter().any(|key| key.field == place) {
-            let message = format!("the field \"{name}\" stands in sort twice");
-            return Err(QueryError::new("sort", "invalid_value", message));
-        }
-        keys.push(sort_key(place, field, order));
+    pub(super) fn get(&self, name: &str) -> Option<&'p str> {
+        self.others.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
-    Ok(complete(collection, keys))
-}
 
-fn sort_key(place: usize, field: &Field, order: SortOrder) -> SortKey {
-    SortKey { field: place, name: field.name.clone(), order, nullable: field.nullable }
-}
-
-/// Makes the order total: by the primary key, in the direction of the key before it, so that one
-/// index serves both.
-fn complete(collection: &Collection, mut keys: Vec<SortKey>) -> Vec<SortKey> {
-    let (place, primary) = collection.primary();
-    if !keys.iter().any(|key| key.field == place) {
-        let order = keys.last().map_or(SortOrder::Ascending, |key| key.order);
-        keys.push(sort_key(place, primary, order));
+    pub(super) fn flag(&self, name: &str) -> Result<bool, QueryError> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(QueryError::new(name, "invalid_value", format!("{name} is true or false"))),
+        }
     }
-    keys
+
+    pub(super) fn number(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, QueryError> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|number| digits && (min..=max).contains(number));
+        number.map(Some).ok_or_else(|| {
+            let message = format!("{name} is a whole number from {min} to {max}");
+            QueryError::new(name, "invalid_value", message)
+        })
+    }
 }
 
-fn parse_fields(collection: &Collection, text: &str, sight: &Sight) -> Result<Vec<usize>, QueryError> {
+pub(super) fn limit(given: &Given<'_>) -> Result<u32, QueryError> {
+    let limit = given.number("limit", 1, u64::from(LIST_LIMIT_MAX))?;
+    // Bounded above, so it fits.
+    Ok(limit.map_or(LIST_LIMIT_DEFAULT, |limit| u32::try_from(limit).unwrap_or(LIST_LIMIT_MAX)))
+}
+
+/// `offset`, or what `page` (from 1) comes to.
+pub(super) fn offset(given: &Given<'_>, limit: u32) -> Result<u64, QueryError> {
+    let offset = given.number("offset", 0, LIST_OFFSET_MAX)?;
+    let pages = LIST_OFFSET_MAX / u64::from(limit) + 1;
+    match (offset, given.number("page", 1, pages)?) {
+        (Some(_), Some(_)) => {
+            Err(QueryError::new("page", "invalid_value", "page and offset exclude each other"))
+        }
+        (Some(offset), None) => Ok(offset),
+        (None, page) => Ok((page.unwrap_or(1) - 1) * u64::from(limit)),
+    }
+}
+
+fn parse_fields(reading: Reading<'_>, text: &str) -> Result<Vec<usize>, QueryError> {
     let mut places = Vec::new();
     for name in text.split(',') {
-        let (place, _) = select(collection, name, sight)?;
+        let (place, _) = reading.shown_field(name).ok_or_else(|| unknown_field("fields", name))?;
         if places.contains(&place) {
             let message = format!("the field \"{name}\" stands in fields twice");
             return Err(QueryError::new("fields", "invalid_value", message));

@@ -406,7 +406,11 @@ impl Collection {
             };
             Some(Index {
                 name: format!("_alyx_{word}.{}.{}", self.name, field.name),
-                fields: vec![field.name.clone()],
+                // The id behind it gives the order in which a list reads what it finds.
+                fields: match field.unique {
+                    true => vec![field.name.clone()],
+                    false => vec![field.name.clone(), self.primary().1.name.clone()],
+                },
                 unique: field.unique,
                 order: SortOrder::Ascending,
             })

@@ -8,10 +8,9 @@ use alyx_core::catalog::CollectionEntry;
 use alyx_core::document::Document;
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::query::parse_list;
-use alyx_core::rules::RowFilter;
-use alyx_core::sql::SqlPredicate;
 use alyx_store::Abort;
 
+use super::reading;
 use super::writing::{Change, Refusal, Writing, id_of, refuse};
 use super::{Documents, Precondition, access_of, denied, entry};
 use crate::problem::{ApiError, Code};
@@ -92,14 +91,12 @@ impl Writing<'_, '_, '_> {
         action: &Action,
     ) -> Result<(usize, bool), Refusal> {
         let entry = entry(self.catalog, collection).map_err(Abort::Refused)?;
-        let rule = match (&entry.list, self.who.is_admin()) {
-            (_, true) => SqlPredicate::Always.into(),
-            (Some(rule), false) => RowFilter::new(rule, self.who, &self.facts),
-            (None, false) => return Err(refuse(denied(self.who))),
-        };
-        let sight = entry.sight(self.who, &self.facts);
-        let query = parse_list(&entry.collection, params, &sight).map_err(refuse)?;
-        let mut found = self.tx.select(&entry.collection, &rule, &query)?;
+        if entry.list.is_none() && !self.who.is_admin() {
+            return Err(refuse(denied(self.who)));
+        }
+        let reading = reading(self.catalog, collection, self.who, &self.facts).map_err(Abort::Refused)?;
+        let query = parse_list(reading, params).map_err(refuse)?;
+        let mut found = self.tx.select(&entry.collection, &query.rule, &query)?;
         let more = found.len() > query.limit as usize;
         found.truncate(query.limit as usize);
         for document in &found {

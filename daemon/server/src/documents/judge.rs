@@ -116,12 +116,24 @@ impl<'a> Judge<'a> {
 
     /// What the caller may see of one document, as JSON.
     pub async fn show(&self, document: &Document) -> Result<Vec<u8>, ApiError> {
+        self.show_fields(document, None).await
+    }
+
+    /// The same with only some fields, by their places.
+    pub async fn show_fields(
+        &self,
+        document: &Document,
+        fields: Option<&[usize]>,
+    ) -> Result<Vec<u8>, ApiError> {
         let sight = self.sight().await?;
         if !sight.has_lookups() {
-            return Ok(to_json(&self.entry.collection, document, &sight));
+            return Ok(json_with(&self.entry.collection, document, &sight, fields, &NoLookups));
         }
         let (collection, document) = (Arc::clone(&self.entry.collection), document.clone());
-        let show = move |lookups: &dyn Lookups| to_json_with(&collection, &document, &sight, lookups);
+        let fields = fields.map(<[usize]>::to_vec);
+        let show = move |lookups: &dyn Lookups| {
+            json_with(&collection, &document, &sight, fields.as_deref(), lookups)
+        };
         Ok(self.store.with_lookups(show).await?)
     }
 
@@ -161,7 +173,7 @@ impl Given {
 /// A document as JSON text. Fields whose rules look up other documents are left out; see
 /// [`Judge::show`].
 pub fn to_json(collection: &Collection, document: &Document, sight: &Sight) -> Vec<u8> {
-    to_json_with(collection, document, sight, &NoLookups)
+    json_with(collection, document, sight, None, &NoLookups)
 }
 
 pub(super) fn to_json_with(
@@ -170,11 +182,21 @@ pub(super) fn to_json_with(
     sight: &Sight,
     lookups: &dyn Lookups,
 ) -> Vec<u8> {
+    json_with(collection, document, sight, None, lookups)
+}
+
+fn json_with(
+    collection: &Collection,
+    document: &Document,
+    sight: &Sight,
+    fields: Option<&[usize]>,
+    lookups: &dyn Lookups,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let value = |field: usize| document.values[field].as_ref();
     let visible = sight.visible(collection, value, lookups);
     visible.faults.iter().for_each(|fault| log(collection, fault));
-    write_json(&mut out, collection, value, &visible, None);
+    write_json(&mut out, collection, value, &visible, fields);
     out
 }
 

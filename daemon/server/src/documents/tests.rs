@@ -130,7 +130,7 @@ impl Bench {
     }
 
     async fn get(&self, who: &Identity, id: &str) -> Result<Vec<u8>, ApiError> {
-        self.documents.get(who, &RequestFacts::default(), "notes", id).await
+        self.documents.get(who, &RequestFacts::default(), "notes", id, &[]).await
     }
 
     async fn delete(&self, who: &Identity, id: &str) -> Result<(), ApiError> {
@@ -171,7 +171,7 @@ async fn m03_fields_are_seen_and_asked_about_as_their_read_rules_say() {
         (&Identity::Anonymous, others),
     ];
     for (who, expected) in all {
-        let got = bench.documents.get(who, &RequestFacts::default(), "people", &id).await.unwrap();
+        let got = bench.documents.get(who, &RequestFacts::default(), "people", &id, &[]).await.unwrap();
         assert_eq!(serde_json::from_slice::<Value>(&got).unwrap(), expected, "{}", who.label());
         assert_eq!(bench.list(who, "people").await.unwrap()["docs"], json!([expected]), "{}", who.label());
     }
@@ -286,7 +286,7 @@ async fn m01_membership_in_another_collection_decides_in_memory_and_in_lists() {
     let id = message["id"].as_str().unwrap().to_owned();
     assert_eq!(message["text"], "hi");
     let sees = async |who: &Identity| {
-        let found = bench.documents.get(who, &RequestFacts::default(), "messages", &id).await;
+        let found = bench.documents.get(who, &RequestFacts::default(), "messages", &id, &[]).await;
         let rooms = bench.list(who, "rooms").await.unwrap()["total"].as_u64();
         let listed = bench.list(who, "messages").await.unwrap();
         assert_eq!(listed["total"], u64::from(found.is_ok()), "{}", who.label());

@@ -39,12 +39,21 @@ pub enum Operation {
         /// The document.
         data: Box<RawValue>,
     },
-    /// `db.get {collection, id}`.
+    /// `db.get {collection, id, query}`.
     Get {
         /// Collection.
         collection: String,
         /// Id.
         id: String,
+        /// Parameters as in the query of a get request.
+        params: Vec<(String, String)>,
+    },
+    /// `db.aggregate {collection, query}`.
+    Aggregate {
+        /// Collection.
+        collection: String,
+        /// Parameters as in the query of an aggregate request.
+        params: Vec<(String, String)>,
     },
     /// `db.list {collection, query}`.
     List {
@@ -82,7 +91,12 @@ impl Operation {
             "db.create" => {
                 args_of(op, args).map(|DataArgs { collection, data }| Self::Create { collection, data })
             }
-            "db.get" => args_of(op, args).map(|IdArgs { collection, id }| Self::Get { collection, id }),
+            "db.get" => args_of(op, args).and_then(|GetArgs { collection, id, query }| {
+                Ok(Self::Get { collection, id, params: params(query)? })
+            }),
+            "db.aggregate" => args_of(op, args).and_then(|ListArgs { collection, query }| {
+                Ok(Self::Aggregate { collection, params: params(query)? })
+            }),
             "db.list" => args_of(op, args).and_then(|ListArgs { collection, query }| {
                 Ok(Self::List { collection, params: params(query)? })
             }),
@@ -102,6 +116,15 @@ impl Operation {
 struct IdArgs {
     collection: String,
     id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GetArgs {
+    collection: String,
+    id: String,
+    #[serde(default)]
+    query: indexmap::IndexMap<String, Parameter>,
 }
 
 #[derive(Deserialize)]
@@ -127,16 +150,9 @@ struct ListArgs {
     query: indexmap::IndexMap<String, Parameter>,
 }
 
-/// A parameter of a list: text, number, flag, or several texts.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Parameter {
-    Text(String),
-    Number(i64),
-    Flag(bool),
-    Texts(Vec<String>),
-    Absent(()),
-}
+/// A parameter of a query as the JSON it came in: text, number, flag, several texts, or the object of
+/// `where`, whose text is kept so that its numbers stay exact.
+type Parameter = Box<RawValue>;
 
 fn args_of<'a, T: Deserialize<'a>>(op: &str, args: &'a RawValue) -> Result<T, Box<Problem>> {
     serde_json::from_str(args.get()).map_err(|error| {
@@ -146,13 +162,22 @@ fn args_of<'a, T: Deserialize<'a>>(op: &str, args: &'a RawValue) -> Result<T, Bo
 
 fn params(query: indexmap::IndexMap<String, Parameter>) -> Result<Vec<(String, String)>, Box<Problem>> {
     let mut params = Vec::new();
+    let wrong = |name: &str| {
+        let detail =
+            format!("The parameter {name:.64?} is a text, a number, true, false or a list of texts.");
+        Box::new(problem(Code::InvalidRequest, detail))
+    };
     for (name, value) in query {
-        match value {
-            Parameter::Text(text) => params.push((name, text)),
-            Parameter::Number(number) => params.push((name, number.to_string())),
-            Parameter::Flag(flag) => params.push((name, flag.to_string())),
-            Parameter::Texts(texts) => params.extend(texts.into_iter().map(|text| (name.clone(), text))),
-            Parameter::Absent(()) => {}
+        let raw = value.get().trim();
+        match raw.as_bytes().first() {
+            Some(b'n') => {}
+            Some(b'"') => params.push((name.clone(), serde_json::from_str(raw).map_err(|_| wrong(&name))?)),
+            Some(b'[') => {
+                let texts: Vec<String> = serde_json::from_str(raw).map_err(|_| wrong(&name))?;
+                params.extend(texts.into_iter().map(|text| (name.clone(), text)));
+            }
+            Some(b'{') if name != "where" => return Err(wrong(&name)),
+            _ => params.push((name, raw.to_owned())),
         }
         if params.len() > crate::limits::QUERY_PARAMETERS_MAX {
             return Err(Box::new(problem(Code::InvalidRequest, "There are too many parameters.")));
@@ -188,6 +213,10 @@ mod tests {
             true,
         );
         check("db.list", r#"{"collection":"posts","query":{"limit":{}}}"#, false);
+        check("db.list", r#"{"collection":"posts","query":{"where":{"views":{"$gt":1}}}}"#, true);
+        check("db.list", r#"{"collection":"posts","query":{"filter":[1]}}"#, false);
+        check("db.get", r#"{"collection":"posts","id":"1","query":{"expand":"author"}}"#, true);
+        check("db.aggregate", r#"{"collection":"posts","query":{"sum":"views"}}"#, true);
         check("db.drop", r#"{"collection":"posts"}"#, false);
         check("sql", r#""DROP TABLE users""#, false);
     }

@@ -41,7 +41,12 @@ impl CallHandler for DocumentCalls {
                 Operation::Create { collection, data } => {
                     documents.create(who, facts, &collection, data.get().as_bytes(), None).await.map(json)
                 }
-                Operation::Get { collection, id } => documents.get(who, facts, &collection, &id).await,
+                Operation::Get { collection, id, params } => {
+                    documents.get(who, facts, &collection, &id, &params).await
+                }
+                Operation::Aggregate { collection, params } => {
+                    documents.aggregate(who, facts, &collection, &params).await
+                }
                 Operation::List { collection, params } => {
                     documents.list(who, facts, &collection, &params).await
                 }

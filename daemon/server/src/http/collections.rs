@@ -1,5 +1,6 @@
 //! `/api/collections/…`: documents.
 
+pub mod aggregate;
 pub mod create;
 pub mod delete;
 pub mod delete_many;

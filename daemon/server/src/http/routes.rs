@@ -72,7 +72,8 @@ use Served::{Functions, Here};
 
 /// The list.
 pub fn routes() -> Vec<Route> {
-    let mut list = collection_routes();
+    let mut list = reading_routes();
+    list.extend(writing_routes());
     list.extend(accounts::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
@@ -108,100 +109,97 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     )
 }
 
-fn collection_routes() -> Vec<Route> {
-    const MANY: &str = "/api/collections/{collection}";
-    const ONE: &str = "/api/collections/{collection}/{id}";
+const MANY: &str = "/api/collections/{collection}";
+const ONE: &str = "/api/collections/{collection}/{id}";
+
+/// A route under the rules of a collection: its operation and summary, what it takes and answers.
+fn ruled(
+    method: Method,
+    path: &'static str,
+    (operation, summary): (&'static str, &'static str),
+    (body, success): (Body, Success),
+    handler: fn() -> MethodRouter<App>,
+) -> Route {
+    Route { method, path, operation, summary, access: Access::Rule, body, success, served: Here(handler) }
+}
+
+fn reading_routes() -> Vec<Route> {
     vec![
-        Route {
-            method: Method::GET,
-            path: MANY,
-            operation: "listDocuments",
-            summary: "List the documents that the caller may see",
-            access: Access::Rule,
-            body: Body::Nothing,
-            success: Success::Json(200, "DocumentList"),
-            served: Here(|| get(collections::list::handle)),
-        },
-        Route {
-            method: Method::POST,
-            path: MANY,
-            operation: "createDocument",
-            summary: "Create a document",
-            access: Access::Rule,
-            body: Body::Json("NewDocument"),
-            success: Success::Json(201, "Document"),
-            served: Here(|| post(collections::create::handle)),
-        },
-        Route {
-            method: Method::GET,
-            path: ONE,
-            operation: "getDocument",
-            summary: "Get a document",
-            access: Access::Rule,
-            body: Body::Nothing,
-            success: Success::Json(200, "Document"),
-            served: Here(|| get(collections::get::handle)),
-        },
-        Route {
-            method: Method::PATCH,
-            path: ONE,
-            operation: "updateDocument",
-            summary: "Change fields of a document",
-            access: Access::Rule,
-            body: Body::Json("DocumentChanges"),
-            success: Success::Json(200, "Document"),
-            served: Here(|| patch(collections::update::handle)),
-        },
-        Route {
-            method: Method::PUT,
-            path: ONE,
-            operation: "replaceDocument",
-            summary: "Replace a document, or create it where clients choose ids",
-            access: Access::Rule,
-            body: Body::Json("NewDocument"),
-            success: Success::Json(200, "Document"),
-            served: Here(|| put(collections::replace::handle)),
-        },
-        Route {
-            method: Method::PATCH,
-            path: MANY,
-            operation: "updateDocuments",
-            summary: "Change the documents that a query selects",
-            access: Access::Rule,
-            body: Body::Json("DocumentChanges"),
-            success: Success::Json(200, "BulkOutcome"),
-            served: Here(|| patch(collections::update_many::handle)),
-        },
-        Route {
-            method: Method::DELETE,
-            path: MANY,
-            operation: "deleteDocuments",
-            summary: "Delete the documents that a query selects",
-            access: Access::Rule,
-            body: Body::Nothing,
-            success: Success::Json(200, "BulkOutcome"),
-            served: Here(|| delete(collections::delete_many::handle)),
-        },
-        Route {
-            method: Method::POST,
-            path: "/api/batch",
-            operation: "batch",
-            summary: "Write several documents, all or none",
-            access: Access::Rule,
-            body: Body::Json("Batch"),
-            success: Success::Json(200, "BatchResults"),
-            served: Here(|| post(super::batch::handle)),
-        },
-        Route {
-            method: Method::DELETE,
-            path: ONE,
-            operation: "deleteDocument",
-            summary: "Delete a document",
-            access: Access::Rule,
-            body: Body::Nothing,
-            success: Success::Nothing,
-            served: Here(|| delete(collections::delete::handle)),
-        },
+        ruled(
+            Method::GET,
+            MANY,
+            ("listDocuments", "List the documents that the caller may see"),
+            (Body::Nothing, Success::Json(200, "DocumentList")),
+            || get(collections::list::handle),
+        ),
+        ruled(
+            Method::GET,
+            "/api/collections/{collection}/aggregate",
+            ("aggregateDocuments", "Count and calculate over the documents that the caller may see"),
+            (Body::Nothing, Success::Json(200, "Aggregates")),
+            || get(collections::aggregate::handle),
+        ),
+        ruled(
+            Method::GET,
+            ONE,
+            ("getDocument", "Get a document"),
+            (Body::Nothing, Success::Json(200, "DocumentShown")),
+            || get(collections::get::handle),
+        ),
+    ]
+}
+
+fn writing_routes() -> Vec<Route> {
+    vec![
+        ruled(
+            Method::POST,
+            MANY,
+            ("createDocument", "Create a document"),
+            (Body::Json("NewDocument"), Success::Json(201, "Document")),
+            || post(collections::create::handle),
+        ),
+        ruled(
+            Method::PATCH,
+            ONE,
+            ("updateDocument", "Change fields of a document"),
+            (Body::Json("DocumentChanges"), Success::Json(200, "Document")),
+            || patch(collections::update::handle),
+        ),
+        ruled(
+            Method::PUT,
+            ONE,
+            ("replaceDocument", "Replace a document, or create it where clients choose ids"),
+            (Body::Json("NewDocument"), Success::Json(200, "Document")),
+            || put(collections::replace::handle),
+        ),
+        ruled(
+            Method::PATCH,
+            MANY,
+            ("updateDocuments", "Change the documents that a query selects"),
+            (Body::Json("DocumentChanges"), Success::Json(200, "BulkOutcome")),
+            || patch(collections::update_many::handle),
+        ),
+        ruled(
+            Method::DELETE,
+            MANY,
+            ("deleteDocuments", "Delete the documents that a query selects"),
+            (Body::Nothing, Success::Json(200, "BulkOutcome")),
+            || delete(collections::delete_many::handle),
+        ),
+        ruled(
+            Method::POST,
+            "/api/batch",
+            ("batch", "Write several documents, all or none"),
+            (Body::Json("Batch"), Success::Json(200, "BatchResults")),
+            || post(super::batch::handle),
+        ),
+        ruled(
+            Method::DELETE,
+            ONE,
+            ("deleteDocument", "Delete a document"),
+            (Body::Nothing, Success::Nothing),
+            || delete(collections::delete::handle),
+        ),
     ]
 }
 

@@ -75,7 +75,8 @@ fn codes(route: &Route) -> Vec<Code> {
 /// What only this operation can answer.
 fn own(route: &Route) -> &'static [Code] {
     match route.operation {
-        "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor],
+        "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor, Code::AnswerTooLarge],
+        "aggregateDocuments" => &[Code::CollectionNotFound],
         "listChanges" => &[Code::CollectionNotFound, Code::ResyncRequired],
         "pruneBackups" => &[Code::InvalidParameter],
         "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged],
@@ -86,7 +87,7 @@ fn own(route: &Route) -> &'static [Code] {
             Code::InvalidParameter,
             Code::IdempotencyKeyReused,
         ],
-        "getDocument" => &[Code::DocumentNotFound],
+        "getDocument" => &[Code::DocumentNotFound, Code::AnswerTooLarge],
         "updateDocument" | "replaceDocument" => &[
             Code::DocumentNotFound,
             Code::Conflict,

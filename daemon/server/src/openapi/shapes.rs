@@ -5,6 +5,7 @@ pub mod store;
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
 use serde_json::{Map, Value, json};
 
+use super::queries;
 use super::writes::{self, change};
 use crate::documents::USERS;
 
@@ -16,6 +17,8 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
         ("NewDocument", Some(of)) => format!("{of}_new"),
         ("DocumentChanges", Some(of)) => format!("{of}_changes"),
         ("DocumentList", Some(of)) => format!("{of}_list"),
+        ("DocumentShown", Some(of)) => format!("{of}_shown"),
+        ("Aggregates", Some(of)) => format!("{of}_aggregates"),
         ("FunctionInput" | "FunctionOutput", _) => return json!({ "description": "Any JSON value" }),
         ("Object", _) => return json!({ "type": "object" }),
         (fixed, _) => fixed.to_owned(),
@@ -33,7 +36,9 @@ pub fn all(schema: &Schema) -> Value {
         shapes.insert(name.clone(), read_shape(collection));
         shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
         shapes.insert(format!("{name}_changes"), write_shape(collection, Write::Update));
-        shapes.insert(format!("{name}_list"), list_shape(name));
+        shapes.insert(format!("{name}_shown"), queries::shown(read_shape(collection)));
+        shapes.insert(format!("{name}_list"), queries::page(name));
+        shapes.insert(format!("{name}_aggregates"), queries::aggregates(&read_shape(collection)));
     }
     if let Some(users) = schema.collections.get(USERS) {
         let password = ("password", json!({ "type": "string", "maxLength": 1024 }));
@@ -276,17 +281,6 @@ fn write_shape(collection: &Collection, write: Write) -> Value {
     shape
 }
 
-fn list_shape(name: &str) -> Value {
-    let items = json!({ "$ref": format!("#/components/schemas/{name}") });
-    object(
-        json!({
-            "docs": { "type": "array", "items": items }, "limit": { "type": "integer" },
-            "next_cursor": { "type": "string" }, "total": { "type": "integer" },
-        }),
-        &["docs", "limit"],
-    )
-}
-
 fn field_shape(field: &Field) -> Value {
     let mut shape = match &field.kind {
         FieldKind::Id | FieldKind::String | FieldKind::Text | FieldKind::Relation { .. } => {
@@ -336,22 +330,6 @@ fn field_shape(field: &Field) -> Value {
         }
     }
     shape
-}
-
-/// Query parameters of a list of documents.
-pub fn list_parameters() -> Vec<(&'static str, Value)> {
-    vec![
-        (
-            "filter",
-            json!({ "type": "array", "items": { "type": "string" }, "description": "field:op:value" }),
-        ),
-        ("sort", json!({ "type": "string", "description": "Fields by comma, descending with -" })),
-        ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000, "default": 30 })),
-        ("offset", json!({ "type": "integer", "minimum": 0 })),
-        ("cursor", json!({ "type": "string" })),
-        ("count", json!({ "type": "boolean" })),
-        ("fields", json!({ "type": "string", "description": "Fields by comma" })),
-    ]
 }
 
 /// Query parameters of the list of mails.

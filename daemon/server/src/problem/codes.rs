@@ -32,6 +32,7 @@ codes! {
     InvalidCursor 400 "invalid_cursor",
     ScanTooLarge 400 "scan_too_large",
     InvalidLink 400 "invalid_link",
+    AnswerTooLarge 400 "answer_too_large",
     Unauthenticated 401 "unauthenticated",
     InvalidToken 401 "invalid_token",
     InvalidCredentials 401 "invalid_credentials",

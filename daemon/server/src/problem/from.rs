@@ -72,6 +72,12 @@ impl From<Error> for ApiError {
                 );
                 Self::new(Code::ScanTooLarge, detail)
             }
+            Error::AnswerTooLarge { limit } => {
+                let detail = format!(
+                    "The answer would be larger than {limit} bytes; ask for fewer documents or relations."
+                );
+                Self::new(Code::AnswerTooLarge, detail)
+            }
             Error::Stale => Self::new(Code::Conflict, "The document is being changed by others; try again."),
             Error::ChangesGone => Self::new(
                 Code::ResyncRequired,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
-use alyx_core::document::Access;
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::query::parse_list;
 use alyx_core::rules::{RowFilter, Rule};
@@ -14,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::app::App;
+use crate::documents::reading;
 use crate::problem::{ApiError, Code};
 
 /// What is to be explained.
@@ -59,7 +59,8 @@ pub async fn explain(app: &App, asked: &Asked, facts: &RequestFacts) -> Result<J
             SqlPredicate::Never => "no document",
             SqlPredicate::When(_) => "documents by a condition",
         });
-        let query = parse_list(&entry.collection, &[], &Access::System.into())?;
+        let reading = reading(&catalog, &asked.collection, &who, facts)?;
+        let query = parse_list(reading, &[])?;
         let plan = app.store.explain_list(Arc::clone(&entry.collection), filter, query).await?;
         answer["sql"] = json!(plan.sql);
         answer["params"] = plan.params.iter().map(show).collect();

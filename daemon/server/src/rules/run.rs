@@ -6,13 +6,13 @@ use alyx_core::catalog::Catalog;
 use alyx_core::document::{Access, Document, parse_update};
 use alyx_core::identity::RequestFacts;
 use alyx_core::query::parse_list;
-use alyx_core::rules::{Decision, RowFilter};
+use alyx_core::rules::Decision;
 use alyx_core::schema::{Collection, Diagnostic, Operation, RuleTest, Subject, parse_rule_tests};
 use serde_json::{Value as Json, json};
 
 use super::scratch::{Scratch, describe, parse};
 use crate::clock;
-use crate::documents::Judge;
+use crate::documents::{Judge, reading};
 use crate::problem::ApiError;
 
 /// What came of one expectation.
@@ -144,14 +144,16 @@ impl Bench<'_> {
         if self.test.identity.is_admin() {
             return Ok(Found { yes: true, reason: None });
         }
-        let Some(rule) = &entry.list else { return Ok(Found { yes: false, reason: None }) };
+        if entry.list.is_none() {
+            return Ok(Found { yes: false, reason: None });
+        }
         let (primary, field) = entry.collection.primary();
         let id = self.scratch.documents[place].values[primary].as_text().unwrap_or_default();
         let filter = [("filter".to_owned(), format!("{}:eq:{id}", field.name))];
-        let query = parse_list(&entry.collection, &filter, &Access::System.into())?;
-        let filter = RowFilter::new(rule, &self.test.identity, &self.facts);
         let collection = Arc::clone(&entry.collection);
-        let page = self.scratch.store.list(collection, filter, query, Access::System.into()).await?;
+        let reading = reading(self.catalog, &collection.name, &self.test.identity, &self.facts)?;
+        let query = parse_list(reading, &filter)?;
+        let page = self.scratch.store.list(collection, query).await?;
         Ok(Found { yes: page.count == 1, reason: None })
     }
 

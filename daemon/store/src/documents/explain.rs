@@ -3,7 +3,7 @@
 use alyx_core::query::ListQuery;
 use alyx_core::rules::RowFilter;
 use alyx_core::schema::Collection;
-use alyx_core::sql::SqlPredicate;
+use alyx_core::sql::column;
 use alyx_core::value::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -28,15 +28,14 @@ pub(super) fn explain(
     rule: &RowFilter,
     query: &ListQuery,
 ) -> Result<Plan, Error> {
-    let condition = match &rule.sql {
-        SqlPredicate::When(condition) => Some(condition),
-        SqlPredicate::Always => None,
-        SqlPredicate::Never => return Ok(Plan { sql: String::new(), params: Vec::new(), steps: Vec::new() }),
+    let Some(condition) = sql::rule(&rule.sql) else {
+        return Ok(Plan { sql: String::new(), params: Vec::new(), steps: Vec::new() });
     };
-    let conditions: Vec<_> = condition.into_iter().chain(&query.filter).collect();
-    let fields: Vec<usize> = (0..collection.fields.len()).collect();
-    let text = sql::list(collection, &fields, &conditions, &query.sort);
-    let params: Vec<Value> = conditions.iter().flat_map(|condition| condition.params.clone()).collect();
+    let conditions = condition.into_iter().chain(&query.filter).collect();
+    let from = sql::From { collection, joins: &query.joins, conditions };
+    let columns: Vec<String> = collection.fields.iter().map(|field| column(&field.name)).collect();
+    let text = from.list(&columns, &query.sort);
+    let params: Vec<Value> = from.params().cloned().collect();
     let bounds = [Value::Integer(i64::from(query.limit)), Value::Integer(0)];
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}"))?;
     let mut rows = statement.query(params_from_iter(bound(&params).chain(bounds.iter().map(Bound))))?;

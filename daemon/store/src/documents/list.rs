@@ -1,21 +1,19 @@
-//! Lists: one statement, and JSON written straight from its rows.
+//! Lists: one statement for a page and one for each relation it expands, and JSON written straight from
+//! the rows.
 
-use std::cell::RefCell;
-
-use alyx_core::document::write_json;
 use alyx_core::query::ListQuery;
-use alyx_core::rules::{Decision, RowFilter, Sight};
 use alyx_core::schema::Collection;
-use alyx_core::sql::{SqlExpr, SqlPredicate};
+use alyx_core::sql::{DOCUMENT_ALIAS, SqlExpr};
 use alyx_core::value::{Value, ValueRef};
 use rusqlite::{Connection, Row, params_from_iter};
 
-use super::sql;
+use super::expand::{self, Shown, links};
+use super::show::{Selected, View};
+use super::{snippets, sql};
 use crate::Error;
-use crate::limits::{LIST_BYTES_MAX, POST_FILTER_MAX};
-use crate::lookups::ConnectionLookups;
+use crate::limits::LIST_BYTES_MAX;
 use crate::readers::snapshot;
-use crate::values::{Bound, bound, column};
+use crate::values::{Bound, column};
 
 /// A page of a list.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,81 +26,102 @@ pub struct ListPage {
     pub last: Option<Vec<Value>>,
     /// How many there are without limit, offset and cursor, if the query asks for it.
     pub total: Option<u64>,
+    /// For a search: a JSON array that tells for each document where it matches.
+    pub snippets_json: Option<Vec<u8>>,
 }
 
-/// One list, ready to be asked.
+/// One list, ready to be asked. Its columns are those of the documents, then the sort keys that are no
+/// fields, then for a search the rowid.
 struct Listing<'a> {
     connection: &'a Connection,
     collection: &'a Collection,
-    rule: &'a RowFilter,
     query: &'a ListQuery,
-    sight: &'a Sight,
-    lookups: ConnectionLookups<'a>,
-    selected: Selected,
+    selected: Selected<'a>,
+    columns: Vec<String>,
+    /// Column of the first sort key that is no field.
+    keys_from: usize,
+}
+
+/// The documents of a page while it is read.
+#[derive(Default)]
+struct Page {
+    /// The JSON of the documents, where nothing is put into them.
+    json: Vec<u8>,
+    /// The documents, where something is.
+    shown: Vec<Shown>,
+    rowids: Vec<i64>,
+    bytes: usize,
+    count: usize,
 }
 
 pub(super) fn list(
     connection: &Connection,
     collection: &Collection,
-    rule: &RowFilter,
     query: &ListQuery,
-    sight: &Sight,
 ) -> Result<ListPage, Error> {
-    let condition = match &rule.sql {
-        SqlPredicate::Never => {
-            return Ok(ListPage {
-                docs_json: b"[]".to_vec(),
-                total: query.count.then_some(0),
-                ..ListPage::default()
-            });
-        }
-        SqlPredicate::Always => None,
-        SqlPredicate::When(condition) => Some(condition),
+    let Some(rule) = sql::rule(&query.rule.sql) else {
+        return Ok(ListPage {
+            docs_json: b"[]".to_vec(),
+            total: query.count.then_some(0),
+            snippets_json: query.search.as_ref().map(|_| b"[]".to_vec()),
+            ..ListPage::default()
+        });
     };
-    let asked: Vec<&SqlExpr> = condition.into_iter().chain(&query.filter).collect();
-    let selected = Selected::new(collection, query, rule, sight);
-    let lookups = ConnectionLookups::new(connection);
-    let several = query.count || rule.check.is_some() || sight.has_lookups();
-    let listing = Listing { connection, collection, rule, query, sight, lookups, selected };
+    let asked: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
+    let listing = Listing::new(connection, collection, query);
+    let several =
+        query.count || query.search.is_some() || !query.expand.is_empty() || listing.selected.asks_further();
     let ask = || {
         let mut page = listing.page(&asked)?;
         if query.count {
-            page.total = Some(listing.total(&asked)?);
+            page.total = Some(listing.total(asked.clone())?);
         }
-        listing.lookups.finish()?;
+        listing.selected.finish()?;
         Ok(page)
     };
     // All statements must see the same documents.
     if several { snapshot(connection, |_| ask()) } else { ask() }
 }
 
-impl Listing<'_> {
-    fn total(&self, conditions: &[&SqlExpr]) -> Result<u64, Error> {
-        let bounds = [Value::Integer(-1), Value::Integer(0)];
-        let params = conditions.iter().flat_map(|condition| bound(&condition.params));
-        if self.rule.check.is_none() {
-            let count: i64 = self
-                .connection
-                .prepare_cached(&sql::count(self.collection, conditions))?
-                .query_row(params_from_iter(params), |row| row.get(0))?;
+impl<'a> Listing<'a> {
+    fn new(connection: &'a Connection, collection: &'a Collection, query: &'a ListQuery) -> Self {
+        let further = query.sort.iter().filter_map(|key| key.field).chain(expand::fields(&query.expand));
+        let view =
+            View { collection, rule: &query.rule, sight: &query.sight, shown: query.fields.as_deref() };
+        let selected = Selected::new(connection, view, further);
+        let mut columns = selected.columns();
+        let keys_from = columns.len();
+        columns.extend(query.sort.iter().filter(|key| key.field.is_none()).map(|key| key.sql.clone()));
+        if query.search.is_some() {
+            columns.push(format!("{DOCUMENT_ALIAS}._rowid_"));
+        }
+        Self { connection, collection, query, selected, columns, keys_from }
+    }
+
+    fn total(&self, conditions: Vec<&SqlExpr>) -> Result<u64, Error> {
+        let from = sql::From { collection: self.collection, joins: &self.query.joins, conditions };
+        if !self.selected.has_post_filter() {
+            let mut statement = self.connection.prepare_cached(&from.count())?;
+            let count: i64 =
+                statement.query_row(params_from_iter(from.params().map(Bound)), |row| row.get(0))?;
             return Ok(count.unsigned_abs());
         }
-        let text = sql::list(self.collection, &self.selected.fields, conditions, &self.query.sort);
-        let mut statement = self.connection.prepare_cached(&text)?;
-        let mut rows = statement.query(params_from_iter(params.chain(bounds.iter().map(Bound))))?;
-        let (mut count, mut examined) = (0, 0);
+        let mut statement = self.connection.prepare_cached(&from.list(&self.columns, &self.query.sort))?;
+        let all = [Value::Integer(-1), Value::Integer(0)];
+        let mut rows = statement.query(params_from_iter(from.params().chain(&all).map(Bound)))?;
+        let mut count = 0;
         while let Some(row) = rows.next()? {
-            count += u64::from(self.passes(row, &mut examined)?);
+            count += u64::from(self.selected.passes(row)?);
         }
         Ok(count)
     }
 
     fn page(&self, asked: &[&SqlExpr]) -> Result<ListPage, Error> {
-        let (query, post_filter) = (self.query, self.rule.check.is_some());
+        let (query, post_filter) = (self.query, self.selected.has_post_filter());
         let after = query.after_expr();
         let conditions: Vec<&SqlExpr> = asked.iter().copied().chain(&after).collect();
-        let text = sql::list(self.collection, &self.selected.fields, &conditions, &query.sort);
-        let mut statement = self.connection.prepare_cached(&text)?;
+        let from = sql::From { collection: self.collection, joins: &query.joins, conditions };
+        let mut statement = self.connection.prepare_cached(&from.list(&self.columns, &query.sort))?;
         // One more than wanted tells whether there are more. A post filter counts for itself.
         let bounds = match post_filter {
             true => [Value::Integer(-1), Value::Integer(0)],
@@ -111,124 +130,79 @@ impl Listing<'_> {
                 Value::Integer(i64::try_from(query.offset).unwrap_or(i64::MAX)),
             ],
         };
-        let params = conditions.iter().flat_map(|condition| bound(&condition.params));
-        let mut rows = statement.query(params_from_iter(params.chain(bounds.iter().map(Bound))))?;
-
-        let mut page = ListPage { docs_json: vec![b'['], ..ListPage::default() };
+        let mut rows = statement.query(params_from_iter(from.params().chain(&bounds).map(Bound)))?;
         let mut skip = if post_filter { query.offset } else { 0 };
-        let limit = query.limit as usize;
-        let (mut last, mut examined) = (None, 0);
+        let (mut page, mut last, mut more) = (Page::default(), None, None);
         while let Some(row) = rows.next()? {
-            if !self.passes(row, &mut examined)? {
+            if !self.selected.passes(row)? {
                 continue;
             }
             if skip > 0 {
                 skip -= 1;
                 continue;
             }
-            if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
-                page.last = last;
+            if self.is_full(&page) {
+                more = last;
                 break;
             }
+            self.read(&mut page, row)?;
+            if self.is_full(&page) {
+                last = Some(self.sort_keys(row)?);
+            }
+        }
+        self.finish(page, more)
+    }
+
+    fn is_full(&self, page: &Page) -> bool {
+        page.count == self.query.limit as usize || page.bytes >= LIST_BYTES_MAX
+    }
+
+    fn read(&self, page: &mut Page, row: &Row<'_>) -> Result<(), Error> {
+        if self.query.expand.is_empty() {
             if page.count > 0 {
-                page.docs_json.push(b',');
+                page.json.push(b',');
             }
-            self.write(&mut page.docs_json, row)?;
-            page.count += 1;
-            if page.count == limit || page.docs_json.len() >= LIST_BYTES_MAX {
-                last = Some(self.selected.sort_keys(row, query)?);
+            self.selected.write(&mut page.json, row)?;
+            page.bytes = page.json.len();
+        } else {
+            let mut json = Vec::with_capacity(256);
+            self.selected.write(&mut json, row)?;
+            page.bytes += json.len();
+            let links = links(&self.selected, self.collection, row, &self.query.expand)?;
+            page.shown.push(Shown { json, links });
+        }
+        if self.query.search.is_some() {
+            page.rowids.push(row.get(self.columns.len() - 1)?);
+        }
+        page.count += 1;
+        Ok(())
+    }
+
+    fn finish(&self, mut page: Page, last: Option<Vec<Value>>) -> Result<ListPage, Error> {
+        expand::attach(self.connection, &self.query.expand, &mut page.shown, &mut page.bytes)?;
+        let mut docs_json = vec![b'['];
+        docs_json.append(&mut page.json);
+        for (place, shown) in page.shown.iter().enumerate() {
+            if place > 0 {
+                docs_json.push(b',');
             }
+            docs_json.extend_from_slice(&shown.json);
         }
-        page.docs_json.push(b']');
-        Ok(page)
+        docs_json.push(b']');
+        let snippets = |search| snippets::snippets(self.connection, self.collection, search, &page.rowids);
+        let snippets_json = self.query.search.as_ref().map(snippets).transpose()?;
+        Ok(ListPage { docs_json, count: page.count, last, total: None, snippets_json })
     }
 
-    /// What SQL could not decide. The number of rows that are looked at for one answer is bounded.
-    fn passes(&self, row: &Row<'_>, examined: &mut usize) -> Result<bool, Error> {
-        if self.rule.check.is_none() {
-            return Ok(true);
-        }
-        *examined += 1;
-        if *examined > POST_FILTER_MAX {
-            return Err(Error::ScanTooLarge { limit: POST_FILTER_MAX });
-        }
-        let decision =
-            self.selected.with(row, |value| self.rule.allows(self.collection, value, &self.lookups))?;
-        Ok(match decision {
-            Decision::Allow => true,
-            Decision::Deny => false,
-            Decision::Error(reason) => {
-                self.log(&reason);
-                false
+    fn sort_keys(&self, row: &Row<'_>) -> Result<Vec<Value>, Error> {
+        let mut next = self.keys_from;
+        let key = |field: Option<usize>| match field {
+            Some(field) => self.selected.value(row, field).map(ValueRef::to_owned),
+            None => {
+                next += 1;
+                column(row, next - 1).map(ValueRef::to_owned)
             }
-        })
-    }
-
-    fn write(&self, out: &mut Vec<u8>, row: &Row<'_>) -> Result<(), Error> {
-        self.selected.with(row, |value| {
-            let visible = self.sight.visible(self.collection, value, &self.lookups);
-            visible.faults.iter().for_each(|fault| self.log(fault));
-            write_json(out, self.collection, value, &visible, self.query.fields.as_deref());
-        })
-    }
-
-    fn log(&self, reason: &str) {
-        tracing::warn!(collection = %self.collection.name, reason, "a rule failed and denied: {reason}");
-    }
-}
-
-/// The columns a list reads and where each field is among them.
-struct Selected {
-    fields: Vec<usize>,
-    /// By place of the field in the collection.
-    column: Vec<Option<usize>>,
-}
-
-impl Selected {
-    fn new(collection: &Collection, query: &ListQuery, rule: &RowFilter, sight: &Sight) -> Self {
-        let mut fields = query.fields.clone().unwrap_or_else(|| (0..collection.fields.len()).collect());
-        let further = query
-            .sort
-            .iter()
-            .map(|key| key.field)
-            .chain([collection.primary().0])
-            .chain(sight.needs())
-            .chain(rule.needs().iter().copied());
-        for field in further {
-            if !fields.contains(&field) {
-                fields.push(field);
-            }
-        }
-        let mut column = vec![None; collection.fields.len()];
-        for (index, field) in fields.iter().enumerate() {
-            column[*field] = Some(index);
-        }
-        Self { fields, column }
-    }
-
-    fn value<'a>(&self, row: &'a Row<'_>, field: usize) -> Result<ValueRef<'a>, Error> {
-        self.column[field].map_or(Ok(ValueRef::Null), |index| column(row, index))
-    }
-
-    /// Runs `read` with the values of a row by place of the field. The first value that cannot be read
-    /// is the error.
-    fn with<'a, T>(
-        &self,
-        row: &'a Row<'_>,
-        read: impl FnOnce(&dyn Fn(usize) -> ValueRef<'a>) -> T,
-    ) -> Result<T, Error> {
-        let failure = RefCell::new(None);
-        let value = |field| {
-            self.value(row, field).unwrap_or_else(|error| {
-                failure.replace(Some(error));
-                ValueRef::Null
-            })
         };
-        let outcome = read(&value);
-        failure.into_inner().map_or(Ok(outcome), Err)
-    }
-
-    fn sort_keys(&self, row: &Row<'_>, query: &ListQuery) -> Result<Vec<Value>, Error> {
-        query.sort.iter().map(|key| Ok(self.value(row, key.field)?.to_owned())).collect()
+        self.query.sort.iter().map(|sort| sort.field).map(key).collect()
     }
 }

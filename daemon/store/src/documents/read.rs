@@ -1,17 +1,19 @@
 //! From rows to documents.
 
 use alyx_core::document::Document;
-use alyx_core::query::ListQuery;
+use alyx_core::query::{Expand, Link, ListQuery};
 use alyx_core::rules::{Decision, RowFilter};
 use alyx_core::schema::Collection;
-use alyx_core::sql::{SqlExpr, SqlPredicate, column};
+use alyx_core::sql::column;
 use alyx_core::value::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
+use super::expand::{self, Shown};
 use super::sql;
 use crate::Error;
 use crate::limits::POST_FILTER_MAX;
 use crate::lookups::ConnectionLookups;
+use crate::readers::snapshot;
 use crate::values::{self, Bound, bound};
 
 /// The document with this id.
@@ -38,6 +40,26 @@ pub(crate) fn find(
     let mut statement = connection.prepare_cached(&statement)?;
     let mut rows = statement.query([Bound(value)])?;
     rows.next()?.map(|row| document(row, collection)).transpose()
+}
+
+/// The document with this id, and the JSON object of what is related to it.
+pub(super) fn fetch_expanded(
+    connection: &Connection,
+    collection: &Collection,
+    id: &str,
+    relations: &[Expand],
+) -> Result<Option<(Document, Vec<u8>)>, Error> {
+    snapshot(connection, |connection| {
+        let Some(document) = fetch(connection, collection, id)? else { return Ok(None) };
+        let link = |relation: &Expand| match relation.link {
+            Link::Forward(field) => document.values[field].as_text().map(ToOwned::to_owned),
+            Link::Back(_) => Some(id.to_owned()),
+        };
+        let mut shown = [Shown { json: b"{}".to_vec(), links: relations.iter().map(link).collect() }];
+        expand::attach(connection, relations, &mut shown, &mut 0)?;
+        let [Shown { json, .. }] = shown;
+        Ok(Some((document, json)))
+    })
 }
 
 /// Calls `visit` with every document whose `field` has this value.
@@ -86,18 +108,15 @@ pub(crate) fn select(
     rule: &RowFilter,
     query: &ListQuery,
 ) -> Result<Vec<Document>, Error> {
-    let condition = match &rule.sql {
-        SqlPredicate::Never => return Ok(Vec::new()),
-        SqlPredicate::Always => None,
-        SqlPredicate::When(condition) => Some(condition),
-    };
-    let conditions: Vec<&SqlExpr> = condition.into_iter().chain(&query.filter).collect();
-    let mut statement = connection.prepare_cached(&sql::select_list(collection, &conditions, &query.sort))?;
+    let Some(condition) = sql::rule(&rule.sql) else { return Ok(Vec::new()) };
+    let conditions = condition.into_iter().chain(&query.filter).collect();
+    let from = sql::From { collection, joins: &query.joins, conditions };
+    let mut statement = connection.prepare_cached(&from.documents(&query.sort))?;
     let wanted = query.limit as usize + 1;
     // A rule that is checked row by row may drop any number of them.
     let most = if rule.check.is_some() { POST_FILTER_MAX + 1 } else { wanted };
     let limit = Value::Integer(i64::try_from(most).unwrap_or(i64::MAX));
-    let params = conditions.iter().flat_map(|condition| bound(&condition.params)).chain([Bound(&limit)]);
+    let params = from.params().chain([&limit]).map(Bound);
     let mut rows = statement.query(params_from_iter(params))?;
     let lookups = ConnectionLookups::new(connection);
     let (mut documents, mut scanned) = (Vec::new(), 0);

@@ -1,11 +1,10 @@
 //! The text of statements about documents. Names come from a valid schema and are quoted all the same;
 //! values are parameters. The same question gives the same text, so statements are prepared once.
 
-use std::fmt::Write as _;
-
 use alyx_core::query::SortKey;
 use alyx_core::schema::{Collection, SortOrder};
-use alyx_core::sql::{DOCUMENT_ALIAS, SqlExpr, column, quote};
+use alyx_core::sql::{DOCUMENT_ALIAS, SqlExpr, SqlPredicate, column, quote};
+use alyx_core::value::Value;
 
 use crate::tables::REVISION;
 
@@ -46,34 +45,62 @@ pub(super) fn select(collection: &Collection) -> String {
     format!("SELECT {}, {DOCUMENT_ALIAS}.{REVISION} FROM {}", columns(collection, &all), source(collection))
 }
 
-/// The wanted fields of the documents that fulfil all conditions; limit and offset are the last two
-/// parameters.
-pub(super) fn list(
-    collection: &Collection,
-    fields: &[usize],
-    conditions: &[&SqlExpr],
-    sort: &[SortKey],
-) -> String {
-    let mut sql = format!("SELECT {} FROM {}", columns(collection, fields), source(collection));
-    push_conditions(&mut sql, conditions);
-    push_order(&mut sql, collection, sort);
-    sql.push_str(" LIMIT ? OFFSET ?");
-    sql
+/// What a list or a count selects from: a collection, further tables, and conditions that all hold.
+pub(super) struct From<'a> {
+    pub(super) collection: &'a Collection,
+    pub(super) joins: &'a [SqlExpr],
+    pub(super) conditions: Vec<&'a SqlExpr>,
 }
 
-/// The documents, whole, that fulfil all conditions; the limit is the last parameter.
-pub(super) fn select_list(collection: &Collection, conditions: &[&SqlExpr], sort: &[SortKey]) -> String {
-    let mut sql = select(collection);
-    push_conditions(&mut sql, conditions);
-    push_order(&mut sql, collection, sort);
-    sql.push_str(" LIMIT ?");
-    sql
+impl From<'_> {
+    /// The parameters, in order.
+    pub(super) fn params(&self) -> impl Iterator<Item = &Value> {
+        self.joins.iter().chain(self.conditions.iter().copied()).flat_map(|expr| &expr.params)
+    }
+
+    /// The documents with the columns, as SQL; limit and offset are the last two parameters.
+    pub(super) fn list(&self, columns: &[String], sort: &[SortKey]) -> String {
+        let mut sql = format!("SELECT {} FROM ", columns.join(", "));
+        self.push(&mut sql);
+        push_order(&mut sql, sort);
+        sql.push_str(" LIMIT ? OFFSET ?");
+        sql
+    }
+
+    /// The documents, whole and with their revision; the limit is the last parameter.
+    pub(super) fn documents(&self, sort: &[SortKey]) -> String {
+        let all: Vec<usize> = (0..self.collection.fields.len()).collect();
+        let columns = columns(self.collection, &all);
+        let mut sql = format!("SELECT {columns}, {DOCUMENT_ALIAS}.{REVISION} FROM ");
+        self.push(&mut sql);
+        push_order(&mut sql, sort);
+        sql.push_str(" LIMIT ?");
+        sql
+    }
+
+    /// How many documents there are.
+    pub(super) fn count(&self) -> String {
+        let mut sql = "SELECT count(*) FROM ".to_owned();
+        self.push(&mut sql);
+        sql
+    }
+
+    /// Appends the tables and the conditions.
+    pub(super) fn push(&self, sql: &mut String) {
+        sql.push_str(&source(self.collection));
+        self.joins.iter().for_each(|join| sql.push_str(&join.text));
+        for (place, condition) in self.conditions.iter().enumerate() {
+            sql.push_str(if place == 0 { " WHERE (" } else { " AND (" });
+            sql.push_str(&condition.text);
+            sql.push(')');
+        }
+    }
 }
 
-fn push_order(sql: &mut String, collection: &Collection, sort: &[SortKey]) {
+fn push_order(sql: &mut String, sort: &[SortKey]) {
     for (place, key) in sort.iter().enumerate() {
         sql.push_str(if place == 0 { " ORDER BY " } else { ", " });
-        sql.push_str(&column(&collection.fields[key.field].name));
+        sql.push_str(&key.sql);
         sql.push_str(match key.order {
             SortOrder::Ascending => " ASC",
             SortOrder::Descending => " DESC",
@@ -81,26 +108,27 @@ fn push_order(sql: &mut String, collection: &Collection, sort: &[SortKey]) {
     }
 }
 
-/// How many documents fulfil all conditions.
-pub(super) fn count(collection: &Collection, conditions: &[&SqlExpr]) -> String {
-    let mut sql = format!("SELECT count(*) FROM {}", source(collection));
-    push_conditions(&mut sql, conditions);
-    sql
+/// The condition of a list rule; `None` if nothing can be shown.
+pub(super) fn rule(rule: &SqlPredicate) -> Option<Option<&SqlExpr>> {
+    match rule {
+        SqlPredicate::Never => None,
+        SqlPredicate::Always => Some(None),
+        SqlPredicate::When(rule) => Some(Some(rule)),
+    }
 }
 
-fn source(collection: &Collection) -> String {
+/// `(?, ?, …)` for so many values, and for how many it is: the next power of two, so that lists of many
+/// lengths share a few prepared statements.
+pub(super) fn marks(values: usize) -> (String, usize) {
+    let count = values.next_power_of_two();
+    (format!("({})", vec!["?"; count].join(", ")), count)
+}
+
+pub(super) fn source(collection: &Collection) -> String {
     format!("{} AS {DOCUMENT_ALIAS}", quote(&collection.name))
 }
 
 fn columns(collection: &Collection, fields: &[usize]) -> String {
     let names: Vec<String> = fields.iter().map(|field| column(&collection.fields[*field].name)).collect();
     names.join(", ")
-}
-
-fn push_conditions(sql: &mut String, conditions: &[&SqlExpr]) {
-    for (place, condition) in conditions.iter().enumerate() {
-        let word = if place == 0 { "WHERE" } else { "AND" };
-        // Writing to a string cannot fail.
-        write!(sql, " {word} ({})", condition.text).expect("a string takes any text");
-    }
 }

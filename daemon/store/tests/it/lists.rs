@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alyx_core::document::Access;
-use alyx_core::query::encode_cursor;
+use alyx_core::query::{ListQuery, encode_cursor};
 use alyx_core::sql::{SqlExpr, SqlPredicate};
 use alyx_core::value::Value;
 use alyx_store::{Error, ListPage, Pending};
@@ -50,7 +49,7 @@ fn fill(items: &TestStore, bodies: impl Iterator<Item = Json>) {
 
 fn send(items: &TestStore, rule: SqlPredicate) -> Pending<ListPage> {
     let query = items.query("items", &[]);
-    items.store.list(items.collection("items"), rule, query, Access::Client.into())
+    items.store.list(items.collection("items"), ListQuery { rule: rule.into(), ..query })
 }
 
 #[test]
@@ -99,11 +98,7 @@ fn cursors_are_stable_under_writes() {
                 params.push(("cursor", cursor));
             }
             let query = items.query("items", &params);
-            let page = items
-                .store
-                .list(items.collection("items"), SqlPredicate::Always, query.clone(), Access::Client.into())
-                .wait()
-                .unwrap();
+            let page = items.store.list(items.collection("items"), query.clone()).wait().unwrap();
             seen.extend(pluck(&page, "id").iter().map(|id| id.as_str().unwrap().to_owned()));
             let Some(last) = page.last else { break };
             cursor = Some(encode_cursor(&query, &last));
@@ -140,7 +135,7 @@ fn a_list_ends_at_its_deadline() {
     fill(&items, (0..3).map(|number| json!({"id": number.to_string()})));
     let hurried = items.store.with_deadline(Instant::now() + Duration::from_millis(50));
     let query = items.query("items", &[("count", "true")]);
-    let late = hurried.list(items.collection("items"), endless(), query, Access::Client.into()).wait();
+    let late = hurried.list(items.collection("items"), ListQuery { rule: endless().into(), ..query }).wait();
     assert!(matches!(late, Err(Error::Interrupted)), "{late:?}");
     // The interrupted transaction is over: the reader sees what comes after.
     items.create("items", &json!({"id": "new"})).unwrap();
@@ -157,13 +152,7 @@ fn a_page_of_large_documents_ends_early_and_goes_on() {
         items.create("items", &json!({"id": number.to_string(), "text": text})).unwrap();
     }
     let query = items.query("items", &[("sort", "id")]);
-    let page = items.store.list(
-        items.collection("items"),
-        SqlPredicate::Always,
-        query.clone(),
-        Access::Client.into(),
-    );
-    let page = page.wait().unwrap();
+    let page = items.store.list(items.collection("items"), query.clone()).wait().unwrap();
     assert_eq!(page.count, 8);
     let cursor = encode_cursor(&query, &page.last.unwrap());
     let rest = items.list("items", &[("sort", "id"), ("cursor", &cursor)]);

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use alyx_core::catalog::Catalog;
 use alyx_core::document::{Access, Document, Fresh, new_id, parse_create, parse_update};
-
-use alyx_core::query::{ListQuery, parse_list};
+use alyx_core::identity::{Identity, RequestFacts};
+use alyx_core::query::{ListQuery, Reading, parse_list};
 use alyx_core::schema::{Collection, Schema};
 use alyx_core::sql::SqlPredicate;
 use alyx_store::{Consent, Error, ListPage, Migration, Options, Report, Store};
@@ -121,7 +122,12 @@ impl TestStore {
     pub fn query(&self, collection: &str, params: &[(&str, &str)]) -> ListQuery {
         let params: Vec<_> =
             params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        parse_list(&self.collection(collection), &params, &Access::Client.into()).unwrap()
+        let catalog = Catalog::build("schema.yaml", self.schema.clone()).unwrap();
+        let facts = RequestFacts::default();
+        let reading = Reading::new(&catalog, collection, &Identity::Anonymous, &facts).unwrap();
+        let query = parse_list(reading, &params).unwrap();
+        // These tests bring their own rules.
+        ListQuery { rule: SqlPredicate::Always.into(), ..query }
     }
 
     pub fn list(&self, collection: &str, params: &[(&str, &str)]) -> ListPage {
@@ -130,7 +136,7 @@ impl TestStore {
 
     pub fn list_under(&self, collection: &str, rule: SqlPredicate, params: &[(&str, &str)]) -> ListPage {
         let query = self.query(collection, params);
-        self.store.list(self.collection(collection), rule, query, Access::Client.into()).wait().unwrap()
+        self.store.list(self.collection(collection), ListQuery { rule: rule.into(), ..query }).wait().unwrap()
     }
 
     pub fn sqlite(&self) -> rusqlite::Connection {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use alyx_core::query::ListQuery;
 use alyx_store::{Abort, Error, StoredAnswer};
 use serde_json::json;
 
@@ -83,8 +84,8 @@ fn a_loan_sees_its_own_writes_and_nobody_else_does() {
     assert_eq!(to_json(&collection, &seen)["slug"], "a");
     let query = notes.query("notes", &[("count", "true")]);
     let always = alyx_core::sql::SqlPredicate::Always;
-    let access = alyx_core::document::Access::Client;
-    let page = lent.store().list(collection.clone(), always, query, access.into()).wait().unwrap();
+    let page =
+        lent.store().list(collection.clone(), ListQuery { rule: always.into(), ..query }).wait().unwrap();
     assert_eq!((page.count, page.total), (1, Some(1)));
     assert!(notes.store.get(collection.clone(), id.clone()).wait().unwrap().is_none());
 
@@ -152,8 +153,8 @@ fn a_slow_statement_in_a_loan_ends_with_it() {
         params: Vec::new(),
     });
     let query = notes.query("notes", &[]);
-    let access = alyx_core::document::Access::Client;
-    let answer = lent.store().list(notes.collection("notes"), slow, query, access.into()).wait();
+    let answer =
+        lent.store().list(notes.collection("notes"), ListQuery { rule: slow.into(), ..query }).wait();
     assert!(matches!(answer, Err(Error::Interrupted | Error::TransactionEnded)), "{answer:?}");
     notes.create("notes", &json!({})).unwrap();
 }

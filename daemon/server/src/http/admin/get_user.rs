@@ -14,5 +14,5 @@ pub async fn handle(
     AdminCaller(caller): AdminCaller,
     Params(id): Params<String>,
 ) -> Result<Response, ApiError> {
-    Ok(json(StatusCode::OK, app.documents.get(&caller.identity, &caller.facts, USERS, &id).await?))
+    Ok(json(StatusCode::OK, app.documents.get(&caller.identity, &caller.facts, USERS, &id, &[]).await?))
 }

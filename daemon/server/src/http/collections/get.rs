@@ -11,10 +11,9 @@ pub async fn handle(
     State(app): State<App>,
     caller: Caller,
     Params((collection, id)): Params<(String, String)>,
-    query: QueryPairs,
+    QueryPairs(params): QueryPairs,
     conditions: Conditions,
 ) -> Result<Response, ApiError> {
-    query.only(&[])?;
-    let document = app.documents.get(&caller.identity, &caller.facts, &collection, &id).await?;
+    let document = app.documents.get(&caller.identity, &caller.facts, &collection, &id, &params).await?;
     conditions.shown(document)
 }
