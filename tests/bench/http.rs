@@ -23,26 +23,45 @@ impl Connection {
     pub async fn call(&mut self, request: &[u8]) {
         self.stream.write_all(request).await.expect("send");
         self.buffer.clear();
-        let (mut end, mut length) = (0, 0);
-        while end == 0 || self.buffer.len() < end + length {
+        let (mut end, mut length) = (0, Length::Bytes(0));
+        while end == 0 || !length.is_whole(&self.buffer[end..]) {
             let read = self.stream.read_buf(&mut self.buffer).await.expect("receive");
             assert!(read > 0, "the server closed the connection");
             if end == 0
                 && let Some(at) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n")
             {
                 end = at + 4;
-                length = content_length(&self.buffer[..end]);
+                length = Length::of(&self.buffer[..end]);
             }
         }
         assert_eq!(self.buffer.get(9), Some(&b'2'), "{}", String::from_utf8_lossy(&self.buffer));
     }
 }
 
-/// Our server writes names in lower case.
-fn content_length(head: &[u8]) -> usize {
-    let head = str::from_utf8(head).expect("a head is text");
-    let line = head.lines().find_map(|line| line.strip_prefix("content-length:"));
-    line.and_then(|text| text.trim().parse().ok()).unwrap_or_else(|| panic!("no length in {head}"))
+/// How the end of an answer is found.
+enum Length {
+    Bytes(usize),
+    Chunked,
+}
+
+impl Length {
+    fn of(head: &[u8]) -> Self {
+        let head = str::from_utf8(head).expect("a head is text").to_ascii_lowercase();
+        let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+        match (field("content-length:"), field("transfer-encoding:")) {
+            (Some(length), _) => Self::Bytes(length.parse().expect("a length is a number")),
+            (None, Some("chunked")) => Self::Chunked,
+            _ if head.starts_with("http/1.1 204") => Self::Bytes(0),
+            _ => panic!("no length in {head}"),
+        }
+    }
+
+    fn is_whole(&self, body: &[u8]) -> bool {
+        match self {
+            Self::Bytes(length) => body.len() >= *length,
+            Self::Chunked => body.ends_with(b"\r\n0\r\n\r\n"),
+        }
+    }
 }
 
 /// A request with this body, ready to send.
@@ -111,4 +130,47 @@ pub async fn throughput(
         calls += task.await.expect("every call is answered");
     }
     f64::from(calls) / time.as_secs_f64()
+}
+
+/// Sends each request once, over 64 connections.
+pub async fn fill(url: &str, requests: Vec<Arc<[u8]>>) {
+    const CONNECTIONS: usize = 64;
+    let requests = Arc::new(requests);
+    let mut tasks = Vec::new();
+    for first in 0..CONNECTIONS {
+        let (mut connection, requests) = (Connection::open(url).await, Arc::clone(&requests));
+        tasks.push(tokio::spawn(async move {
+            for request in requests.iter().skip(first).step_by(CONNECTIONS) {
+                connection.call(request).await;
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.expect("every call is answered");
+    }
+}
+
+/// Reads a second of so many readers while one connection writes as fast as it can, and the time of
+/// each write.
+pub async fn beside(
+    url: &str,
+    readers: usize,
+    time: Duration,
+    reads: Vec<Arc<[u8]>>,
+    write: Arc<[u8]>,
+) -> (f64, Vec<Duration>) {
+    let mut writer = Connection::open(url).await;
+    let writing = tokio::spawn(async move {
+        // The readers warm up for a quarter of the time.
+        tokio::time::sleep(time / 4).await;
+        let (end, mut times) = (Instant::now() + time, Vec::new());
+        while Instant::now() < end {
+            let start = Instant::now();
+            writer.call(&write).await;
+            times.push(start.elapsed());
+        }
+        times
+    });
+    let rate = throughput(url, readers, time, move |number| reads[number % reads.len()].clone()).await;
+    (rate, writing.await.expect("every write is answered"))
 }

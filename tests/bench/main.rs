@@ -5,16 +5,18 @@
 //! | `service` | start of the daemon, idle memory |
 //! | `functions` | warm and cold invocations, beside the bare interpreters |
 //! | `sandbox` | the supervisor alone: set-up time, memory |
-//! | `documents` | create, get and list under rules |
+//! | `documents` | create, get, list, search under rules, beside PocketBase |
+//! | `pocketbase` | starts and fills that |
 //! | `production` | the service as a package runs it |
 //! | `http` | a client that costs little: one connection, one buffer |
-//! | `report` | the table and the file |
+//! | `report` | the table, the file and the page |
 //!
 //! Server and client share the machine. Build with `--release` before believing a number.
 
 mod documents;
 mod functions;
 mod http;
+mod pocketbase;
 mod production;
 mod report;
 mod sandbox;
@@ -43,7 +45,7 @@ fn main() -> std::process::ExitCode {
             }
         }
     });
-    match report.finish() {
+    match report.finish(chosen.is_empty()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: failed to write the report: {error}");

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use alyx_tests::leftovers::Process;
 use alyx_tests::wait::wait_for;
 use alyx_tests::{Client, Project, TestServer, tree};
 use nix::sys::signal::{Signal, kill};
@@ -79,6 +80,17 @@ impl Production {
         let url = format!("http://{}", status["listen"].as_str().expect("the status names the address"));
         versions_are_made(&admin).await;
         Self { project, url, supervisor, daemon }
+    }
+
+    /// As the administrator of the host.
+    pub fn over_admin_socket(&self) -> Client {
+        Client::over_socket(&self.project.data().join("run/admin.sock"))
+    }
+
+    /// Resident memory of the daemon.
+    pub fn memory_bytes(&self) -> u64 {
+        let pid = self.daemon.id().and_then(|pid| i32::try_from(pid).ok()).expect("it runs");
+        Process::of(pid).expect("it runs").memory_bytes()
     }
 
     pub async fn stop(mut self) -> Project {

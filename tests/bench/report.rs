@@ -51,7 +51,8 @@ impl Report {
         self.figures.push(Figure { figure: figure.to_owned(), value, unit, bar: number, reference });
     }
 
-    pub fn finish(self) -> io::Result<()> {
+    /// Prints the table and writes the file; the page too if everything was measured.
+    pub fn finish(self, whole: bool) -> io::Result<()> {
         let mut lines = vec![["figure", "value", "bar", "reference", ""].map(str::to_owned)];
         lines.extend(self.lines);
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -63,8 +64,38 @@ impl Report {
         }
         let folder = tree::root().join("target/bench");
         fs::create_dir_all(&folder)?;
-        fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)
+        fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)?;
+        if whole { write_page(&lines) } else { Ok(()) }
     }
+}
+
+/// Puts the table into `docs/performance.md`.
+fn write_page(lines: &[[String; 5]]) -> io::Result<()> {
+    const FROM: &str = "<!-- written by make bench -->\n";
+    const TO: &str = "<!-- end -->";
+    let path = tree::root().join("docs/performance.md");
+    let page = fs::read_to_string(&path)?;
+    let (before, rest) = page.split_once(FROM).expect("the page has a place for the table");
+    let (_, after) = rest.split_once(TO).expect("the table has an end");
+    let mut table = machine();
+    for (number, line) in lines.iter().enumerate() {
+        table.push_str(&format!("| {} |\n", line.join(" | ")));
+        if number == 0 {
+            table.push_str("|---|---|---|---|---|\n");
+        }
+    }
+    fs::write(path, format!("{before}{FROM}{table}{TO}{after}"))
+}
+
+/// What the figures were measured on.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cpus = read("/proc/cpuinfo");
+    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let model = model.map_or("unknown processor", |(_, name)| name);
+    format!("Measured on {cores} cores of {model}, Linux {}.\n\n", kernel.trim())
 }
 
 /// The value below which this part of all values lies. Unit: milliseconds.

@@ -16,6 +16,7 @@
 //! | `mail` | mails: sent once, tried again, in the words of the project |
 //! | `recovery` | verified addresses, forgotten passwords, other addresses |
 //! | `second_factor` | codes by mail, one-time passwords, recovery codes |
+//! | `oauth` | signing in with an account elsewhere |
 //! | `newcomer` | what beginners get wrong, and what they are told |
 //! | `injection` | SQL through every parameter |
 //! | `input` | bad schemas, configurations and command lines |
@@ -52,6 +53,7 @@ mod mail;
 mod migrations;
 mod newcomer;
 mod queries;
+mod oauth;
 mod recovery;
 mod reload;
 mod rules;

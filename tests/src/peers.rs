@@ -2,9 +2,15 @@
 //! versions pinned beside it. A test that needs one asks here.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 
 use crate::tree;
+
+/// A server starts in well under a second alone; two cores are shared by many.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// `node` with the pinned packages in reach of `import`; `None` if they are not installed, which is
 /// said, and is a failure under CI.
@@ -16,6 +22,36 @@ pub fn node() -> Option<Command> {
     // command line, from the working directory.
     command.current_dir(modules.parent()?);
     Some(command)
+}
+
+/// A server of `tests/peers/servers`, running until it is dropped; `None` as for [`node`].
+pub async fn server(name: &str, arguments: &[&str]) -> Option<Server> {
+    // Modules are found from where a script lies.
+    let folder = installed("node_modules")?.parent()?.join("servers");
+    std::fs::create_dir_all(&folder).expect("make a folder");
+    let script = folder.join(format!("{}-{name}", std::process::id()));
+    std::fs::copy(tree::root().join("tests/peers/servers").join(name), &script).expect("copy a server");
+    let mut child = tokio::process::Command::new("node")
+        .arg(&script)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("start node");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
+    let said = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it starts in time");
+    let url = said.expect("its output is text").expect("it says where it listens");
+    Some(Server { url, _child: child, _lines: lines })
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// What it said first: where it listens.
+    pub url: String,
+    _child: tokio::process::Child,
+    _lines: Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 /// The interpreter of the virtual environment with the pinned packages; `None` as for [`node`].

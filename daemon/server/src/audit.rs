@@ -81,6 +81,10 @@ actions! {
     Lockout "lockout.begin",
     /// An administrator forgot wrong guesses.
     LockoutClear "lockout.clear",
+    /// An account elsewhere was linked.
+    IdentityLink "identity.link",
+    /// It was taken away again.
+    IdentityUnlink "identity.unlink",
     /// An administrator made an account.
     UserCreate "user.create",
     /// An administrator changed an account.

@@ -14,6 +14,7 @@ mod guard;
 mod keyring;
 mod links;
 mod lockout;
+mod oauth;
 mod passwords;
 mod profile;
 mod proof;
@@ -51,6 +52,7 @@ use crate::throttle::Throttle;
 pub use body::AccountBody;
 pub use guard::{CHALLENGE, Pass};
 pub use links::Link;
+pub use oauth::{Answer as OAuthAnswer, FLOW_TTL, LinkedProvider, OAuth, ProviderInfo};
 pub use profile::Confirmation;
 pub use proof::Proof;
 pub use session::{Begun, Client, Cookies, Mode, hash_of};
@@ -68,6 +70,7 @@ struct Parts {
     tokens: Tokens,
     passwords: Passwords,
     users: UserCache,
+    oauth: OAuth,
     throttle: Throttle,
     setup: Setup,
     mail: Mail,
@@ -82,6 +85,7 @@ impl Auth {
         settings: config::Auth,
         (store, catalog, users): (Store, CatalogHandle, UserCache),
         throttle: Throttle,
+        oauth: OAuth,
         (mail, sealer): (Mail, Sealer),
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
@@ -98,6 +102,7 @@ impl Auth {
             tokens,
             passwords,
             users,
+            oauth,
             throttle,
             setup,
             mail,

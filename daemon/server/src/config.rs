@@ -5,6 +5,7 @@
 //! secret is never part of a report.
 
 mod load;
+mod providers;
 mod secret;
 mod settings;
 mod tree;
@@ -19,6 +20,7 @@ pub use alyx_store::SecureDelete;
 use lettre::message::Mailbox;
 
 pub use load::{Overrides, Source, load};
+pub use providers::{Provider, ProviderKind, is_safe as is_safe_url};
 pub use value::Network;
 
 /// Everything that can be configured, checked.
@@ -29,6 +31,7 @@ pub struct Config {
     pub changes: Changes,
     pub backup: Backup,
     pub auth: Auth,
+    pub oauth: Vec<Provider>,
     pub limits: Limits,
     pub mail: Mail,
     pub functions: Functions,
@@ -48,6 +51,8 @@ pub struct Server {
     pub project: PathBuf,
     pub data: PathBuf,
     pub listen: SocketAddr,
+    /// Under which browsers reach the API, without a slash at the end.
+    pub public_url: Option<String>,
     pub admin_socket: PathBuf,
     pub admin_group: Option<String>,
     pub body_limit_bytes: usize,
@@ -113,6 +118,7 @@ pub struct Auth {
     pub lockout_after: u32,
     pub lockout_max: Duration,
     pub challenge_after: u32,
+    pub redirects: Vec<url::Url>,
 }
 
 /// Section `limits`. `None` is no limit.
@@ -357,16 +363,13 @@ pub enum Mode {
 impl Config {
     /// The defaults, before any file was read. Paths that depend on others are filled by `load`.
     fn defaults(mode: Mode) -> Self {
-        let (login_per_minute, register_per_minute, reset_per_hour) = match mode {
-            Mode::Development => (600, 600, 600),
-            Mode::Production => (5, 3, 3),
-        };
         let limit = |per_minute| (mode == Mode::Production).then_some(per_minute);
         Self {
             server: Server {
                 project: PathBuf::new(),
                 data: PathBuf::new(),
                 listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+                public_url: None,
                 admin_socket: PathBuf::new(),
                 admin_group: None,
                 body_limit_bytes: 8 << 20,
@@ -384,26 +387,8 @@ impl Config {
             },
             backup: Backup { directory: PathBuf::new(), every: None, keep: 7 },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
-            auth: Auth {
-                registration: Registration::Open,
-                anonymous: Anonymous::Refused,
-                access_ttl: Duration::from_secs(15 * 60),
-                refresh_ttl: Duration::from_secs(30 * 24 * 3600),
-                session_ttl: Duration::from_secs(180 * 24 * 3600),
-                algorithm: Algorithm::EdDsa,
-                secret: None,
-                min_password_length: 8,
-                password_policy: vec![PasswordRule::Common, PasswordRule::Personal],
-                hashing: Hashing { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
-                issuer: "alyx".to_owned(),
-                audience: "alyx".to_owned(),
-                login_per_minute,
-                register_per_minute,
-                reset_per_hour,
-                lockout_after: if mode == Mode::Production { 5 } else { 100 },
-                lockout_max: Duration::from_secs(15 * 60),
-                challenge_after: if mode == Mode::Production { 20 } else { 1_000 },
-            },
+            auth: Auth::defaults(mode),
+            oauth: Vec::new(),
             limits: Limits {
                 reads_per_minute: limit(6_000),
                 writes_per_minute: limit(3_000),
@@ -419,6 +404,36 @@ impl Config {
             tls: None,
             hsts: Duration::from_secs(365 * 24 * 3_600),
             tls_parts: TlsParts::default(),
+        }
+    }
+}
+
+impl Auth {
+    fn defaults(mode: Mode) -> Self {
+        let (login_per_minute, register_per_minute, reset_per_hour) = match mode {
+            Mode::Development => (600, 600, 600),
+            Mode::Production => (5, 3, 3),
+        };
+        Self {
+            registration: Registration::Open,
+            anonymous: Anonymous::Refused,
+            access_ttl: Duration::from_secs(15 * 60),
+            refresh_ttl: Duration::from_secs(30 * 24 * 3600),
+            session_ttl: Duration::from_secs(180 * 24 * 3600),
+            algorithm: Algorithm::EdDsa,
+            secret: None,
+            min_password_length: 8,
+            password_policy: vec![PasswordRule::Common, PasswordRule::Personal],
+            hashing: Hashing { memory_kib: 19 * 1024, passes: 2, lanes: 1 },
+            issuer: "alyx".to_owned(),
+            audience: "alyx".to_owned(),
+            login_per_minute,
+            register_per_minute,
+            reset_per_hour,
+            lockout_after: if mode == Mode::Production { 5 } else { 100 },
+            lockout_max: Duration::from_secs(15 * 60),
+            challenge_after: if mode == Mode::Production { 20 } else { 1_000 },
+            redirects: Vec::new(),
         }
     }
 }

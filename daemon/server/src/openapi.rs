@@ -151,6 +151,7 @@ fn responses(route: &Route, place: &Place) -> Value {
             let page = json!({ "text/html": { "schema": { "type": "string" } } });
             (200, json!({ "description": "A page", "content": page }))
         }
+        Success::Redirect => (303, json!({ "description": "Go on at `Location`" })),
         Success::Json(status, shape) => {
             (status, json!({ "description": "Done", "content": content(shape, place) }))
         }

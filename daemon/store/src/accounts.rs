@@ -206,9 +206,18 @@ fn with_password(
 }
 
 pub(crate) fn create(session: &mut Session<'_>, input: Create) -> Result<Account, Error> {
-    let Create { account: NewAccount { document, password_hash }, actor } = input;
+    create_with(session, input.account, &input.actor)
+}
+
+/// Creates an account within a command.
+pub(crate) fn create_with(
+    session: &mut Session<'_>,
+    account: NewAccount,
+    actor: &str,
+) -> Result<Account, Error> {
+    let NewAccount { document, password_hash } = account;
     let users = Arc::clone(users_of(session.schema)?);
-    let document = documents::insert(session, &users, document, &actor)?;
+    let document = documents::insert(session, &users, document, actor)?;
     bind(session, &users, &document, password_hash.as_deref())?;
     Ok(Account { users, document, password_hash })
 }

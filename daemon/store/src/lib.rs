@@ -17,6 +17,7 @@
 //! | `mail` | mails on their way |
 //! | `lockouts` | who was guessed at too often, and known devices |
 //! | `executions` | what functions did |
+//! | `identities` | who accounts are elsewhere |
 //! | `audit` | who did what |
 //! | `migrations` | the store's own tables |
 //!
@@ -36,6 +37,7 @@ mod error;
 mod executions;
 mod factors;
 mod handle;
+mod identities;
 mod keys;
 pub mod limits;
 mod lockouts;
@@ -63,6 +65,7 @@ pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
+pub use identities::{LinkedIdentity, Subject};
 pub use keys::SigningKey;
 pub use lockouts::{LockoutRow, NewDevice};
 pub use mail::{DueMail, MailOutcome, MailRow, NewMail};

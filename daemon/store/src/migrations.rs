@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0006_schema_changes.sql"),
     include_str!("migrations/0007_mail.sql"),
     include_str!("migrations/0008_lockouts.sql"),
+    include_str!("migrations/0009_identities.sql"),
 ];
 
 /// Applies what is missing.

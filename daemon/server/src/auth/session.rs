@@ -69,6 +69,8 @@ pub enum Method {
     Code,
     /// By a second factor after one of the others.
     SecondFactor,
+    /// By an account elsewhere.
+    OAuth,
 }
 
 impl Method {
@@ -81,6 +83,7 @@ impl Method {
             Self::Upgrade => "upgrade",
             Self::Code => "code",
             Self::SecondFactor => "second_factor",
+            Self::OAuth => "oauth",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Puts defaults, file, environment and flags together and lists every problem.
 
+mod providers;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     loader.complete_tls();
     loader.check_algorithm();
     loader.check_mail();
+    loader.check_public_url();
     if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
 }
 
@@ -86,6 +89,10 @@ impl Loader<'_> {
             );
         };
         for (section, place, node) in sections {
+            if section == providers::SECTION {
+                self.read_providers(file, node);
+                continue;
+            }
             if !SETTINGS.iter().any(|setting| setting.section == section) {
                 let accepted = self::sections().join(", ");
                 self.problem(at(file, place), &section, "unknown section".to_owned(), Some(accepted));
@@ -306,6 +313,16 @@ impl Loader<'_> {
         for (key, message, accepted) in wrong {
             let place = "configuration".to_owned();
             self.problem(place, key, message.to_owned(), Some(accepted.to_owned()));
+        }
+    }
+
+    /// A provider sends people back to us, so we must know how browsers reach us.
+    fn check_public_url(&mut self) {
+        let server = &self.config.server;
+        if server.public_url.is_none() && !self.config.oauth.is_empty() && !server.listen.ip().is_loopback() {
+            let message = "is needed, because there is a section oauth".to_owned();
+            let accepted = Some("the URL under which browsers reach the API".to_owned());
+            self.problem("configuration".to_owned(), "server.public_url", message, accepted);
         }
     }
 

@@ -65,6 +65,18 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         section: "server",
+        key: "public_url",
+        default: "`http://` and the address, if that is of this host only",
+        accepts: "an http or https URL without a query",
+        about: "Under which browsers reach the API. Providers of section `oauth` send people back to it.",
+        apply: Apply::One(|config, text| {
+            let url = web_url(text)?;
+            config.server.public_url = Some(url.as_str().trim_end_matches('/').to_owned());
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "server",
         key: "admin_socket",
         default: "`<data>/run/admin.sock`",
         accepts: "a path of at most 100 bytes",
@@ -537,6 +549,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "auth",
+        key: "redirects",
+        default: "`[]`",
+        accepts: "a list of http or https URLs without a query",
+        about: "Where an app may have people sent to after they signed in at a provider: these addresses and what is below them.",
+        apply: Apply::Many(|config, items| {
+            config.auth.redirects = items.iter().map(|item| web_url(item)).collect::<Result<_, _>>()?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "limits",
         key: "reads_per_minute",
         default: "`6000`, with `--dev` `off`",
@@ -618,7 +641,7 @@ pub const SETTINGS: &[Setting] = &[
         accepts: "a URL with http or https, such as https://app.example.com",
         about: "Where links in mails lead: to `/auth/verify`, `/auth/reset` and `/auth/email` below it. This server has pages there; an application may have its own. Needed with `smtp`.",
         apply: Apply::One(|config, text| {
-            config.mail.link_url = Some(web_url(text)?);
+            config.mail.link_url = Some(web_url(text)?.to_string());
             Ok(())
         }),
     },
@@ -854,26 +877,18 @@ fn password_rule(text: &str) -> Result<PasswordRule, ()> {
     })
 }
 
+fn web_url(text: &str) -> Result<url::Url, ()> {
+    let url = url::Url::parse(text).map_err(|_| ())?;
+    let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if plain && url.has_host() && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(()) }
+}
+
 fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Result<T, ()> {
     text.parse().ok().filter(|number| (&least..=&most).contains(&number)).ok_or(())
 }
 
 fn duration_within(text: &str, least_ms: u128, most_ms: u128) -> Result<std::time::Duration, ()> {
     duration(text).filter(|found| (least_ms..=most_ms).contains(&found.as_millis())).ok_or(())
-}
-
-fn web_url(text: &str) -> Result<String, ()> {
-    let uri: http::Uri = text.parse().map_err(|_| ())?;
-    let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
-    if is_web
-        && uri.host().is_some_and(|host| !host.is_empty())
-        && uri.query().is_none()
-        && !text.contains('#')
-    {
-        Ok(text.to_owned())
-    } else {
-        Err(())
-    }
 }
 
 /// Scheme, host and port as a browser sends them (RFC 6454 §6.2); `null` and `*` are not origins.
@@ -923,6 +938,10 @@ mod tests {
                 "| `{}` | {} | {} | {} |\n",
                 setting.key, setting.default, setting.accepts, setting.about
             ));
+        }
+        page.push_str(include_str!("providers.md"));
+        for setting in super::super::providers::PROVIDER_SETTINGS {
+            page.push_str(&format!("| `{}` | {} | {} |\n", setting.key, setting.accepts, setting.about));
         }
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         if std::env::var_os("UPDATE").is_some() {

@@ -10,6 +10,7 @@ pub mod logout;
 pub mod logout_all;
 pub mod me;
 pub mod mfa;
+pub mod oauth;
 pub mod otp;
 pub mod password;
 pub mod refresh;

@@ -1,9 +1,10 @@
-//! The route list: everything that is served, once. The router and the API description are both made
+//! Table of routes: everything that is served, once. The router and the API description are both made
 //! from it.
 
 mod accounts;
 mod backups;
 mod mail;
+mod oauth;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -57,6 +58,8 @@ pub enum Success {
     Accepted,
     /// A page of HTML.
     Page,
+    /// 303 to somewhere else.
+    Redirect,
     /// JSON with this status and this name among the described shapes.
     Json(u16, &'static str),
 }
@@ -75,6 +78,7 @@ pub fn routes() -> Vec<Route> {
     let mut list = reading_routes();
     list.extend(writing_routes());
     list.extend(accounts::routes());
+    list.extend(oauth::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
     list.extend(lockout_routes());

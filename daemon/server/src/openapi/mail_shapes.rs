@@ -1,4 +1,4 @@
-//! Shapes of what goes by mail, of the second factor, and of mails. Table: flat, one entry a shape.
+//! Table of shapes: what goes by mail, the second factor, and mails.
 
 use serde_json::{Map, Value, json};
 

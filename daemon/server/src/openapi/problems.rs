@@ -1,4 +1,4 @@
-//! Which problems an operation can answer with. The description lists exactly these statuses, and the
+//! Table of problems: those that each operation can answer with. The description lists exactly these statuses, and the
 //! contract suite asks until it sees one that is missing here.
 
 use std::collections::BTreeMap;
@@ -173,6 +173,10 @@ fn own(route: &Route) -> &'static [Code] {
 /// The same for what goes by mail and for the second factor.
 fn own_of_mail(route: &Route) -> &'static [Code] {
     match route.operation {
+        "startOAuth" | "linkOAuth" => &[Code::ProviderNotFound, Code::ProviderFailed, Code::InvalidParameter],
+        "finishOAuth" => &[Code::ProviderNotFound],
+        "exchangeOAuth" => &[Code::InvalidOtp],
+        "unlinkOAuth" => &[Code::ProviderNotFound, Code::LastSignIn],
         "requestVerification" | "forgotPassword" | "requestCode" => &[Code::MailNotConfigured],
         "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
         "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],

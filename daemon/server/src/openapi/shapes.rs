@@ -1,5 +1,6 @@
 //! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
+pub mod oauth;
 pub mod store;
 
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
@@ -29,6 +30,7 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
 /// All shapes that can be referred to.
 pub fn all(schema: &Schema) -> Value {
     let mut shapes = fixed();
+    shapes.extend(oauth::all());
     shapes.extend(store::all());
     shapes.extend(writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)));
     shapes.extend(super::mail_shapes::shapes());

@@ -14,8 +14,8 @@ use crate::handle::Reply;
 use crate::limits::WRITE_WAIT_MAX;
 use crate::sessions::{self, Rotation};
 use crate::{
-    AuditRow, Error, answers, audit, changes, documents, executions, keys, lockouts, mail, migrate,
-    transaction,
+    AuditRow, Error, answers, audit, changes, documents, executions, identities, keys, lockouts, mail,
+    migrate, transaction,
 };
 
 /// A command in the queue.
@@ -57,6 +57,9 @@ pub(crate) enum Command {
     ClearLockouts(Job<lockouts::Clear, ()>),
     AddDevice(Job<lockouts::NewDevice, ()>),
     TrimSessions(Job<sessions::Trim, u64>),
+    LinkIdentity(Job<identities::Link, ()>),
+    CreateLinkedAccount(Job<identities::Create, Account>),
+    UnlinkIdentity(Job<identities::Unlink, bool>),
     AddSigningKey(Job<keys::SigningKey, ()>),
     RotateSigningKey(Job<keys::Rotate, ()>),
     RecordExecutions(Job<Vec<executions::ExecutionRow>, ()>),
@@ -120,6 +123,9 @@ macro_rules! with_job {
             Command::ClearLockouts($job) => $body,
             Command::AddDevice($job) => $body,
             Command::TrimSessions($job) => $body,
+            Command::LinkIdentity($job) => $body,
+            Command::CreateLinkedAccount($job) => $body,
+            Command::UnlinkIdentity($job) => $body,
             Command::AddSigningKey($job) => $body,
             Command::RotateSigningKey($job) => $body,
             Command::RecordExecutions($job) => $body,
@@ -184,6 +190,9 @@ impl Command {
             Self::ClearLockouts(job) => job.run(session, lockouts::clear),
             Self::AddDevice(job) => job.run(session, lockouts::add_device),
             Self::TrimSessions(job) => job.run(session, sessions::trim),
+            Self::LinkIdentity(job) => job.run(session, identities::link),
+            Self::CreateLinkedAccount(job) => job.run(session, identities::create_account),
+            Self::UnlinkIdentity(job) => job.run(session, identities::unlink),
             Self::AddSigningKey(job) => job.run(session, keys::add),
             Self::RotateSigningKey(job) => job.run(session, keys::rotate),
             Self::RecordExecutions(job) => job.run(session, executions::record),

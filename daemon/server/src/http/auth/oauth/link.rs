@@ -1,0 +1,40 @@
+//! `POST /api/auth/oauth/{provider}/link`: 200 with the address to send this browser to.
+
+use axum::extract::State;
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::set_flow;
+use crate::app::App;
+use crate::http::auth::answer;
+use crate::http::{Caller, JsonBody, Params};
+use crate::problem::{ApiError, Code};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Link {
+    redirect: String,
+    challenge: String,
+}
+
+#[derive(Serialize)]
+struct Departure<'a> {
+    url: &'a str,
+}
+
+pub async fn handle(
+    State(app): State<App>,
+    Params(provider): Params<String>,
+    caller: Caller,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    if caller.identity.user().is_none() {
+        return Err(ApiError::new(Code::Unauthenticated, "Sign in to link an account elsewhere."));
+    }
+    let Link { redirect, challenge } = body.parse()?;
+    let departure = app.auth.oauth_start(&provider, &redirect, &challenge, Some(&caller.identity)).await?;
+    let mut response = answer(StatusCode::OK, &Departure { url: departure.location.as_str() })?;
+    set_flow(&app, &mut response, &departure.cookie);
+    Ok(response)
+}
