@@ -242,6 +242,8 @@ async fn every_action_leaves_an_audit_row_without_secrets() {
     let rows = crate::audit_rows(&project);
     let expected = [
         ("account.register", "ok", "anonymous"),
+        // An address is verified by a mail.
+        ("verify.request", "ok", ""),
         ("session.begin", "ok", "user:"),
         ("session.begin", "denied", "anonymous"),
         ("session.begin", "denied", "anonymous"),

@@ -166,12 +166,13 @@ fn own(route: &Route) -> &'static [Code] {
             Code::FunctionTimeout,
             Code::FunctionOutOfMemory,
         ],
-        _ => own_of_mail(route),
+        "explainRule" => &[Code::CollectionNotFound],
+        _ => own_of_accounts(route),
     }
 }
 
-/// The same for what goes by mail and for the second factor.
-fn own_of_mail(route: &Route) -> &'static [Code] {
+/// The same for providers, what goes by mail, and the second factor.
+fn own_of_accounts(route: &Route) -> &'static [Code] {
     match route.operation {
         "startOAuth" | "linkOAuth" => &[Code::ProviderNotFound, Code::ProviderFailed, Code::InvalidParameter],
         "finishOAuth" => &[Code::ProviderNotFound],
