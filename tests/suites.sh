@@ -13,6 +13,7 @@ passed=0
 failed=0
 not_run=()
 broken=()
+unsteady=()
 logs=target/suites
 mkdir -p "$logs"
 
@@ -40,6 +41,10 @@ suite() {
     "$@" 2>&1 | tee "$log"
     status=${PIPESTATUS[0]}
     read -ra counts <<<"$("$count" "$log")"
+    if [[ $count == count_cargo && ${counts[1]} -gt 0 ]] && passes_alone "$log" "${counts[1]}"; then
+        counts=($((counts[0] + counts[1])) 0)
+        status=0
+    fi
     passed=$((passed + counts[0]))
     failed=$((failed + counts[1]))
     if [[ ${counts[1]} -gt 0 || $status -ne 0 ]]; then
@@ -50,6 +55,24 @@ suite() {
         broken+=("$name ran no test")
         failed=$((failed + 1))
     fi
+}
+
+# True if every failed test of this log passes five times in a row with the machine to itself. Such a test is
+# named in the summary: it or what it tests depends on timing, and somebody should look. More than three failures
+# are no accident, nor is one that has no name, like a crash of the whole suite.
+passes_alone() {
+    local log=$1 failures=$2 names again round
+    mapfile -t names < <(sed -nE 's/^test (.+) \.\.\. FAILED$/\1/p' "$log" | sort -u)
+    [[ $failures -le 3 && ${#names[@]} -eq $failures ]] || return 1
+    for round in 1 2 3 4 5; do
+        heading "again, alone, $round of 5: ${names[*]}"
+        cargo test --workspace --locked --no-fail-fast --lib --bins --tests -- \
+            --exact "${names[@]}" --test-threads=1 2>&1 | tee "$log.again" | grep -E '^test |panicked|^error'
+        [[ ${PIPESTATUS[0]} -eq 0 ]] || return 1
+        read -ra again <<<"$(count_cargo "$log.again")"
+        [[ ${again[0]} -ge $failures && ${again[1]} -eq 0 ]] || return 1
+    done
+    unsteady+=("${names[@]}")
 }
 
 count_cargo() {
@@ -112,6 +135,7 @@ fi
 
 heading summary
 for reason in "${not_run[@]}"; do printf 'not run: %s\n' "$reason"; done
+for name in "${unsteady[@]}"; do printf 'unsteady: %s failed beside the others and passed five times alone\n' "$name"; done
 for name in "${broken[@]}"; do printf 'failed:  %s\n' "$name"; done
 if [[ $which == check && ${#not_run[@]} -gt 0 ]]; then
     # A check that checked less must not look like a pass to whoever is about to commit.

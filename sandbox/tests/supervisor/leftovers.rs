@@ -84,7 +84,11 @@ fn many_workers_leave_nothing_behind() {
     let before = open();
     let mut setups: Vec<u64> = (0..50).map(|_| cycle(&mut daemon)).collect();
     eventually("only supervisor and spawner are left", || supervisor.processes().len() == 2);
-    assert_eq!(open(), before);
+    // What the first worker left open may still have been counted; what every worker leaves would be fifty more.
+    eventually("no more descriptors are open than before", || {
+        let now = open();
+        now.len() == before.len() && now.iter().zip(&before).all(|(now, before)| now <= before)
+    });
     setups.sort_unstable();
     let (min, median, max) = (setups[0], setups[25], setups[49]);
     say(&format!("set-up until execve in microseconds: min {min} median {median} max {max}"));
