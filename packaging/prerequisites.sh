@@ -52,21 +52,14 @@ fi
 declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
-<<<<<<< HEAD
-        [npm]=npm [venv]=python3-venv
-        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [cxx]=g++)
-    install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
-elif command -v dnf >/dev/null; then
-    packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3
-        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [cxx]=gcc-c++)
-=======
         [npm]=npm [venv]=python3-venv [cxx]=g++
-        [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest)
+        [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest
+        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux')
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
-        [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest)
->>>>>>> 77ce06a (server: serve TLS, and refuse what can be read in two ways)
+        [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest
+        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

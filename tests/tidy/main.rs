@@ -8,6 +8,7 @@ mod markdown;
 mod rust;
 mod security;
 mod source;
+mod tree;
 
 use std::fmt::Display;
 
