@@ -44,4 +44,5 @@ async fn m15_what_was_acknowledged_survives_every_kill() {
     daemon.stop().await;
     history.check(&site.database(), "after an orderly stop");
     assert!(history.acknowledged() > 500, "{}", history.acknowledged());
+    assert!(history.whole_batches() > 0, "no batch was acknowledged, so none was tested");
 }

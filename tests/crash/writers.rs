@@ -31,6 +31,7 @@ struct Inner {
     fates: Mutex<BTreeMap<String, Fate>>,
     batches: Mutex<Vec<Vec<String>>>,
     acknowledged: AtomicUsize,
+    whole_batches: AtomicUsize,
     next: AtomicUsize,
 }
 
@@ -46,6 +47,11 @@ pub enum Outcome {
 impl History {
     pub fn acknowledged(&self) -> usize {
         self.0.acknowledged.load(Ordering::SeqCst)
+    }
+
+    /// Batches that were acknowledged.
+    pub fn whole_batches(&self) -> usize {
+        self.0.whole_batches.load(Ordering::SeqCst)
     }
 
     fn change(&self, id: &str, change: impl FnOnce(&mut Fate)) {
@@ -85,6 +91,7 @@ impl History {
         if outcome == Outcome::Acknowledged {
             ids.iter().for_each(|id| self.change(id, |fate| fate.told = Some(1)));
             self.0.acknowledged.fetch_add(ids.len(), Ordering::SeqCst);
+            self.0.whole_batches.fetch_add(1, Ordering::SeqCst);
         }
         outcome
     }
@@ -108,7 +115,7 @@ impl History {
             if number.is_multiple_of(4) {
                 let ids: Vec<String> = (0..7).map(|part| format!("b{number}-{part}")).collect();
                 let outcome = self.write_batch(&client, &ids).await;
-                if !matches!(outcome, Outcome::Acknowledged | Outcome::Refused(404)) {
+                if outcome != Outcome::Acknowledged {
                     return outcome;
                 }
             }
