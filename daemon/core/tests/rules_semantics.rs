@@ -117,6 +117,14 @@ fn values_compare_as_in_cel() {
         ("request.method == 'GET' && request.path.startsWith('/api') && request.ip == '127.0.0.1'", Allow),
         ("request.headers['x-tenant'] == 'acme'", Allow),
         ("auth.role in ['editor', 'user'] ? doc.flag : false", Allow),
+        ("dyn(1) == 1.0 && dyn('1') != 1 && dyn(request.query.page) == '2'", Allow),
+        ("bool(request.query.page)", Error),
+        ("doc.tags + ['x'] == ['red', 'blue', 'x'] && doc.data + b'x' == b'\\x00\\xffx'", Allow),
+        ("string(doc.score) == '1.5' && bytes(doc.author) == b'ada'", Allow),
+        ("string(doc['created-at']) == '2026-01-01T00:00:00Z'", Allow),
+        ("string(doc['created-at'] + duration('10.25s')) == '2026-01-01T00:00:10.25Z'", Allow),
+        ("string(duration('-90.5s')) == '-90.5s' && string(duration('0')) == '0s'", Allow),
+        ("string(doc.data) == 'x'", Error),
     ] {
         world.check_get(rule, &ada(), expected);
     }
@@ -249,6 +257,9 @@ fn mistakes_are_refused_with_place_and_hint() {
         ("doc.views / 2 == 1", list, 11, "has no SQL form", "+ - *"),
         ("true || doc.title.matches('^a')", list, 26, "has no SQL form", ""),
         ("(doc.flag ? doc.title : doc.status) == 'a'", list, 11, "has no SQL form", "each branch"),
+        ("dyn(doc.views) == 1", get, 4, "dyn() does not take what comes from a document", "leave"),
+        ("bytes(doc.title) == b'a'", list, 6, "has no SQL form", ""),
+        ("doc.tags + ['a'] == ['a']", list, 10, "has no SQL form", "+ - *"),
         ("[1].exists(x, [1].exists(y, [1].exists(z, x == y)))", get, 39, "loops are nested", ""),
         ("[1].exists(doc, true)", get, 12, "has a meaning already", ""),
     ] {

@@ -8,13 +8,13 @@ use super::eval::{Facts, Machine};
 use super::limits::{MACRO_DEPTH_MAX, PATTERN_MAX_BYTES};
 use super::lower::{Lowering, leaf};
 use super::place::{Refusal, suggest};
-use super::tree::{Arithmetic, Convert, Kind, Node, Order, Quantifier, TextTest};
+use super::tree::{Arithmetic, Convert, Kind, Node, Order, Quantifier, Reads, TextTest};
 use super::types::Type;
 use super::val::Val;
 use crate::identity::{Identity, RequestFacts};
 
 /// Names that can be called, for hints.
-const FUNCTIONS: [&str; 14] = [
+const FUNCTIONS: [&str; 17] = [
     "size",
     "startsWith",
     "endsWith",
@@ -24,9 +24,12 @@ const FUNCTIONS: [&str; 14] = [
     "exists",
     "all",
     "exists_one",
+    "dyn",
+    "bool",
     "int",
     "double",
     "string",
+    "bytes",
     "timestamp",
     "duration",
 ];
@@ -65,6 +68,7 @@ pub(super) fn call(lowering: &mut Lowering<'_>, offset: usize, call: &CallExpr) 
                 (operand(lowering, text, &Type::Text, name)?, operand(lowering, part, &Type::Text, name)?);
             Ok(binary(offset, Type::Bool, text, part, |text, part| Kind::TextTest(test, text, part)))
         }
+        ("dyn", None, [inner]) => dynamic(lowering, offset, inner),
         (name, None, [inner]) if conversion(name).is_some() => convert(lowering, offset, name, inner),
         (name, None, [left, right]) if is_operator(name) => operator(lowering, offset, name, left, right),
         (name, ..) => Err(unknown(offset, name)),
@@ -179,6 +183,16 @@ fn size(lowering: &mut Lowering<'_>, offset: usize, inner: &IdedExpr) -> Result<
     }
 }
 
+/// `dyn(x)`: the same value, of a type that is looked at when the rule is evaluated. Not for documents,
+/// whose types choose the SQL form.
+fn dynamic(lowering: &mut Lowering<'_>, offset: usize, inner: &IdedExpr) -> Result<Node, Refusal> {
+    let inner = lowering.node(inner)?;
+    if inner.reads == Reads::NOTHING {
+        return Ok(Node { ty: Type::Dynamic, ..inner });
+    }
+    Err(Refusal::new(offset, "dyn() does not take what comes from a document").hint("leave dyn() out"))
+}
+
 fn matches(
     lowering: &mut Lowering<'_>,
     offset: usize,
@@ -238,7 +252,13 @@ fn conversion(name: &str) -> Option<(Convert, Type, &'static [Type])> {
     match name {
         "int" => Some((Convert::Int, Type::Int, &[Type::Int, Type::Float, Type::Text, Type::Timestamp])),
         "double" => Some((Convert::Double, Type::Float, &[Type::Float, Type::Int, Type::Text])),
-        "string" => Some((Convert::Text, Type::Text, &[Type::Text, Type::Int, Type::Bool])),
+        "bool" => Some((Convert::Bool, Type::Bool, &[Type::Bool, Type::Text])),
+        "string" => Some((
+            Convert::Text,
+            Type::Text,
+            &[Type::Text, Type::Int, Type::Float, Type::Bool, Type::Bytes, Type::Timestamp, Type::Duration],
+        )),
+        "bytes" => Some((Convert::Bytes, Type::Bytes, &[Type::Bytes, Type::Text])),
         "timestamp" => Some((Convert::Timestamp, Type::Timestamp, &[Type::Timestamp, Type::Text, Type::Int])),
         "duration" => Some((Convert::Duration, Type::Duration, &[Type::Duration, Type::Text])),
         _ => None,
@@ -352,6 +372,8 @@ fn arithmetic_type(op: Arithmetic, left: &Type, right: &Type) -> Option<Type> {
         (_, Type::Int, Type::Int) => Some(Type::Int),
         (op, Type::Float, Type::Float) if op != Arithmetic::Remainder => Some(Type::Float),
         (Arithmetic::Add, Type::Text, Type::Text) => Some(Type::Text),
+        (Arithmetic::Add, Type::Bytes, Type::Bytes) => Some(Type::Bytes),
+        (Arithmetic::Add, Type::List(a), Type::List(b)) => Some(Type::List(Box::new(a.join(b)))),
         (Arithmetic::Add | Arithmetic::Subtract, Type::Timestamp, Type::Duration)
         | (Arithmetic::Add, Type::Duration, Type::Timestamp) => Some(Type::Timestamp),
         (Arithmetic::Subtract, Type::Timestamp, Type::Timestamp)

@@ -56,6 +56,12 @@ impl<'a> Machine<'a> {
         Self { facts, loops: Vec::new(), steps: 0, looked_up: 0 }
     }
 
+    /// With values for the variables outside of all loops.
+    #[cfg(test)]
+    pub(super) fn with_variables(self, loops: Vec<Val<'a>>) -> Self {
+        Self { loops, ..self }
+    }
+
     /// The value of an expression.
     pub(super) fn value(&mut self, node: &'a Node) -> Result<Val<'a>, Fault> {
         self.steps += 1;
@@ -118,7 +124,13 @@ impl<'a> Machine<'a> {
             Kind::Equal(left, right) => Ok(Val::Bool(self.value(left)?.equals(&self.value(right)?))),
             Kind::NotEqual(left, right) => Ok(Val::Bool(!self.value(left)?.equals(&self.value(right)?))),
             Kind::Order(order, left, right) => ordered(*order, &self.value(left)?, &self.value(right)?),
-            Kind::Arithmetic(op, left, right) => arithmetic(*op, self.value(left)?, self.value(right)?),
+            Kind::Arithmetic(op, left, right) => {
+                let result = arithmetic(*op, self.value(left)?, self.value(right)?)?;
+                if let Val::List(items) = &result {
+                    self.count(items.len())?;
+                }
+                Ok(result)
+            }
             Kind::In(item, range) => {
                 let item = self.value(item)?;
                 let found = match self.value(range)? {

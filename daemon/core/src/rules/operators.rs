@@ -48,6 +48,13 @@ pub(super) fn arithmetic<'a>(op: Arithmetic, left: Val<'a>, right: Val<'a>) -> R
             if result.is_finite() { Ok(Val::Float(result)) } else { Err(Fault::Overflow) }
         }
         (Arithmetic::Add, Val::Text(a), Val::Text(b)) => Ok(Val::Text(Cow::Owned(a.into_owned() + &b))),
+        (Arithmetic::Add, Val::Bytes(a), Val::Bytes(b)) => {
+            Ok(Val::Bytes(Cow::Owned([a.as_ref(), b.as_ref()].concat())))
+        }
+        (Arithmetic::Add, Val::List(mut a), Val::List(b)) => {
+            a.extend(b);
+            Ok(Val::List(a))
+        }
         (Arithmetic::Add, Val::Timestamp(at), Val::Duration(by))
         | (Arithmetic::Add, Val::Duration(by), Val::Timestamp(at)) => {
             time::in_range(at.checked_add(by)).map(Val::Timestamp)
@@ -91,6 +98,10 @@ pub(super) fn index<'a>(range: Val<'a>, at: &Val<'a>) -> Result<Val<'a>, Fault> 
             let place = usize::try_from(*at).map_err(|_| Fault::OutOfRange(*at))?;
             items.into_iter().nth(place).ok_or(Fault::OutOfRange(*at))
         }
+        // A whole number may come as a double, as from `dyn(0.0)`.
+        (range @ Val::List(_), Val::Float(at)) if at.fract() == 0.0 => {
+            float_to_int(*at).and_then(|at| index(range, &Val::Int(at)))
+        }
         (Val::Map(mut map), Val::Text(key)) => {
             map.remove(key.as_ref()).map(Val::from_json).ok_or_else(|| Fault::NoSuchKey(key.to_string()))
         }
@@ -125,10 +136,12 @@ pub(super) fn text_test(test: TextTest, text: &Val<'_>, part: &Val<'_>) -> Resul
     }
 }
 
-/// `int()`, `double()`, `string()`, `timestamp()`, `duration()`.
+/// `bool()`, `bytes()`, `int()`, `double()`, `string()`, `timestamp()`, `duration()`.
 pub(super) fn convert<'a>(to: Convert, val: Val<'a>) -> Result<Val<'a>, Fault> {
     match (to, val) {
-        (Convert::Int, val @ Val::Int(_))
+        (Convert::Bool, val @ Val::Bool(_))
+        | (Convert::Bytes, val @ Val::Bytes(_))
+        | (Convert::Int, val @ Val::Int(_))
         | (Convert::Double, val @ Val::Float(_))
         | (Convert::Text, val @ Val::Text(_))
         | (Convert::Timestamp, val @ Val::Timestamp(_))
@@ -145,12 +158,33 @@ pub(super) fn convert<'a>(to: Convert, val: Val<'a>) -> Result<Val<'a>, Fault> {
         (Convert::Text, Val::Bool(value)) => {
             Ok(Val::Text(Cow::Borrowed(if value { "true" } else { "false" })))
         }
+        (Convert::Text, Val::Float(value)) => Ok(Val::Text(Cow::Owned(value.to_string()))),
+        (Convert::Text, Val::Bytes(bytes)) => text_of(bytes).map(Val::Text),
+        (Convert::Text, Val::Timestamp(at)) => Ok(Val::Text(Cow::Owned(time::show_timestamp(at)))),
+        (Convert::Text, Val::Duration(length)) => Ok(Val::Text(Cow::Owned(time::show_duration(length)))),
+        (Convert::Bytes, Val::Text(text)) => Ok(Val::Bytes(match text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        })),
+        (Convert::Bool, Val::Text(text)) => match text.as_ref() {
+            "1" | "t" | "true" | "TRUE" | "True" => Ok(Val::Bool(true)),
+            "0" | "f" | "false" | "FALSE" | "False" => Ok(Val::Bool(false)),
+            _ => Err(Fault::Conversion { text: text.into_owned(), wanted: "bool" }),
+        },
         (Convert::Timestamp, Val::Text(text)) => time::parse_timestamp(&text).map(Val::Timestamp),
         (Convert::Timestamp, Val::Int(seconds)) => {
             time::in_range(seconds.checked_mul(time::SECOND)).map(Val::Timestamp)
         }
         (Convert::Duration, Val::Text(text)) => time::parse_duration(&text).map(Val::Duration),
         (_, other) => Err(operand("a conversion", &other)),
+    }
+}
+
+fn text_of(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Fault> {
+    let wrong = || Fault::Conversion { text: "these bytes".to_owned(), wanted: "UTF-8 text" };
+    match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|_| wrong()),
+        Cow::Owned(bytes) => String::from_utf8(bytes).map(Cow::Owned).map_err(|_| wrong()),
     }
 }
 

@@ -129,6 +129,22 @@ pub(super) fn format_timestamp(micros: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z")
 }
 
+/// The form of `string()`: no more digits of the second than needed.
+pub(super) fn show_timestamp(micros: i64) -> String {
+    let stored = format_timestamp(micros);
+    let digits = stored.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
+    // The seconds end with the 19th character; their own zeros stay.
+    format!("{}Z", stored.get(..digits.len().max(19)).unwrap_or(&stored))
+}
+
+/// The form of `string()`: seconds.
+pub(super) fn show_duration(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let (seconds, fraction) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);
+    let shown = format!("{sign}{seconds}.{fraction:06}");
+    format!("{}s", shown.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// Reads a duration such as `1h30m`, `-1.5s` or `250ms`.
 pub(super) fn parse_duration(text: &str) -> Result<i64, Fault> {
     let wrong = || Fault::Conversion { text: text.to_owned(), wanted: "duration" };

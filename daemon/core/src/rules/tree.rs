@@ -234,8 +234,10 @@ pub(super) enum TextTest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Convert {
     Int,
+    Bool,
     Double,
     Text,
+    Bytes,
     Timestamp,
     Duration,
 }
