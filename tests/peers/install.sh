@@ -21,6 +21,17 @@ if ! is_current package.json; then
     fi
 fi
 
+# Renamed when whole, so that a test never reads half of it.
+if [[ -d $peers/node_modules/@bufbuild/cel-spec ]]; then
+    if (cd "$peers" && exec node --input-type=module) <cel-spec.mjs >"$peers/cel-spec.json.new"; then
+        mv "$peers/cel-spec.json.new" "$peers/cel-spec.json"
+    else
+        rm -f "$peers/cel-spec.json.new"
+        printf 'not written: the cases of cel-spec\n' >&2
+        failed=1
+    fi
+fi
+
 if ! is_current requirements.txt; then
     if python3 -m venv --clear "$peers/venv" &&
         "$peers/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt; then

@@ -20,6 +20,8 @@ mod place;
 mod predicate;
 mod scan;
 mod sight;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tree;
 mod types;
