@@ -45,6 +45,7 @@ mod contract;
 mod control;
 mod docs;
 mod documents;
+mod doors;
 mod functions;
 mod hostile;
 mod injection;
