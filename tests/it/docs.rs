@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 /// A line that a reader types, and what the document shows below it.
 #[derive(Debug)]
-struct Step {
+pub struct Step {
     command: String,
     shown: Vec<String>,
 }
@@ -36,7 +36,8 @@ pub fn blocks(text: &str, language: &str) -> Vec<String> {
     found
 }
 
-fn steps(block: &str) -> Vec<Step> {
+/// The steps of a block.
+pub fn steps(block: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for line in block.lines() {
         match (line.strip_prefix("$ "), steps.last_mut()) {
@@ -49,7 +50,7 @@ fn steps(block: &str) -> Vec<Step> {
 }
 
 /// Types the steps into one shell and checks that each succeeds and prints what is shown.
-async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) {
+pub async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) {
     let mut script = String::new();
     for step in steps {
         let command = server.map_or(step.command.clone(), |server| {

@@ -58,6 +58,7 @@ mod queries;
 mod recovery;
 mod reload;
 mod rules;
+mod rules_page;
 mod schema;
 mod search;
 mod second_factor;
