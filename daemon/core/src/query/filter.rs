@@ -52,22 +52,24 @@ pub(super) fn parse(reading: Reading<'_>, filter: &str) -> Result<SqlExpr, Query
 
 /// A list: JSON array if it starts with `[`, else separated by commas; empty text is the empty list.
 fn list(text: &str) -> Result<Vec<Operand>, QueryError> {
-    let parts: Vec<String> = if text.starts_with('[') {
+    let parts: Vec<Operand> = if text.starts_with('[') {
         let items: Vec<&serde_json::value::RawValue> =
             serde_json::from_str(text).map_err(|_| invalid("the list is not a JSON array"))?;
         let part = |item: &serde_json::value::RawValue| match item.get().as_bytes()[0] {
-            b'"' => serde_json::from_str(item.get()).map_err(|_| invalid("a text in the list is not valid")),
             b'{' | b'[' | b'n' => Err(invalid("a list holds texts, numbers or truth values")),
-            _ => Ok(item.get().to_owned()),
+            b'"' => serde_json::from_str(item.get())
+                .map(Operand::Quoted)
+                .map_err(|_| invalid("a text in the list is not valid")),
+            _ => Ok(Operand::Text(item.get().to_owned())),
         };
         items.into_iter().map(part).collect::<Result<_, _>>()?
     } else if text.is_empty() {
         Vec::new()
     } else {
-        text.split(',').map(ToOwned::to_owned).collect()
+        text.split(',').map(|part| Operand::Text(part.to_owned())).collect()
     };
     bounded(PARAM, parts.len())?;
-    Ok(parts.into_iter().map(Operand::Text).collect())
+    Ok(parts)
 }
 
 /// Refuses a list that is too long.

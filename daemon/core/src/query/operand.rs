@@ -12,6 +12,8 @@ use crate::value::Value;
 pub(super) enum Operand {
     /// Plain text, whatever the field's type is.
     Text(String),
+    /// The same in double quotes, so inside a `json` field it is a text whatever it looks like.
+    Quoted(String),
     /// The text of one JSON value that is not null, without space around it.
     Json(String),
 }
@@ -33,7 +35,7 @@ impl Operand {
         };
         let number = matches!(field.kind, FieldKind::Int | FieldKind::Float | FieldKind::Bool);
         let text = match self {
-            Self::Text(text) => text.clone(),
+            Self::Text(text) | Self::Quoted(text) => text.clone(),
             Self::Json(raw) if number => raw.clone(),
             Self::Json(raw) => {
                 serde_json::from_str(raw).map_err(|_| fault(Fault::new("invalid_value", "must be text")))?
@@ -60,7 +62,7 @@ impl Operand {
     /// A text, for patterns and parts of texts.
     pub(super) fn text(&self, param: &str) -> Result<String, QueryError> {
         let text = match self {
-            Self::Text(text) => text.clone(),
+            Self::Text(text) | Self::Quoted(text) => text.clone(),
             Self::Json(raw) => serde_json::from_str(raw)
                 .map_err(|_| QueryError::new(param, "invalid_value", "the value must be text"))?,
         };
@@ -71,6 +73,7 @@ impl Operand {
     /// text in double quotes means what it means in JSON, and itself otherwise.
     pub(super) fn scalar(&self, param: &str) -> Result<Scalar, QueryError> {
         let (raw, strict) = match self {
+            Self::Quoted(text) => return plain(param, text.clone()).map(Scalar::Text),
             Self::Text(text) => (text, false),
             Self::Json(raw) => (raw, true),
         };

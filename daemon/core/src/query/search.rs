@@ -83,10 +83,10 @@ fn terms(text: &str) -> Vec<String> {
         let phrase = piece % 2 == 1;
         let words: Vec<&str> = if phrase { vec![text] } else { text.split_whitespace().collect() };
         for word in words {
-            let plain: String = word.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
-            let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-            if !plain.is_empty() {
-                let prefix = if !phrase && word.ends_with('*') { " *" } else { "" };
+            let prefix = if !phrase && word.ends_with('*') { " *" } else { "" };
+            // The rest is left to the index, which takes texts apart in the same way, accents included.
+            let plain = word.trim_end_matches('*').replace(char::is_control, " ");
+            if plain.contains(char::is_alphanumeric) {
                 terms.push(format!("\"{plain}\"{prefix}"));
             }
         }

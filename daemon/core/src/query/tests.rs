@@ -148,6 +148,12 @@ fn filters() {
     check("title:in:[\"a,b\"]", r#"d."title" IN (?) <- 'a,b'"#);
     check("title:in:", "0 <- ");
     check("title:in:[]", "0 <- ");
+    // In quotes it is a text, without them a number.
+    let of = |value: &str| {
+        let query = list(&format!("filter=data.k:in:[{value}]"), Access::Client).expect("valid");
+        query.filter.expect("a filter").params.last().cloned().expect("a value")
+    };
+    assert_eq!((of("\"1\""), of("1")), (Value::Text("1".to_owned()), Value::Integer(1)));
     check("title:nin:", "1 <- ");
     check("order:nin:1", r#"(d."order" IS NULL OR d."order" NOT IN (?)) <- 1"#);
     check("tags:contains:a", r#"EXISTS (SELECT 1 FROM json_each(d."tags") AS j WHERE j.value IS ?) <- 'a'"#);

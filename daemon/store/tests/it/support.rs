@@ -174,6 +174,11 @@ impl TestStore {
 }
 
 pub fn draft(collection: &Collection, body: &Json) -> Document {
+    draft_text(collection, &body.to_string())
+}
+
+/// The same from the text of a body, for what a parsed one would no longer hold.
+pub fn draft_text(collection: &Collection, body: &str) -> Document {
     static COUNTER: AtomicU64 = AtomicU64::new(1);
     let mut ids = |_| {
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
@@ -182,7 +187,7 @@ pub fn draft(collection: &Collection, body: &Json) -> Document {
         new_id(number, random)
     };
     let mut fresh = Fresh { now: NOW, ids: &mut ids };
-    parse_create(collection, body.to_string().as_bytes(), Access::System, &mut fresh)
+    parse_create(collection, body.as_bytes(), Access::System, &mut fresh)
         .unwrap_or_else(|error| panic!("{error:?}"))
 }
 
