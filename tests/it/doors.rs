@@ -1,5 +1,8 @@
 //! The same document through every door: what a rule denies is denied by each of them, in the same way.
 
+mod fields;
+mod secrets;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,6 +37,15 @@ const MORE: &str = r#"
       create: "auth.id.size() > 0"
       update: "auth.role < 'z'"
       delete: "auth.verified || true == auth.verified"
+  broken:
+    fields: { id: { type: id, primary: true, default: auto }, name: { type: string }, n: { type: int, default: 0 } }
+    rules:
+      get: "1 / doc.n > 0"
+      list: { rule: "1 / doc.n > 0", post_filter: true }
+      subscribe: "1 / doc.n > 0"
+      create: "1 / doc.n > 0"
+      update: "1 / old.n > 0"
+      delete: "1 / old.n > 0"
 
 functions:"#;
 
