@@ -319,11 +319,8 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
     if !indexable && (field.unique || field.index) {
         refuse("a field of this type cannot be unique or indexed", "");
     }
-    if field.search && !field.kind.is_prose() {
-        refuse("a field of this type cannot be searched", "it is for string, text, richtext, email and url");
-    }
-    if field.search && (field.internal || field.hidden) {
-        refuse("an internal or hidden field cannot be searched", "clients would learn what it holds");
+    if field.search {
+        check_search(field, &mut refuse);
     }
     if field.on_update_now && field.kind != FieldKind::Timestamp {
         refuse("onUpdate: now needs a field of type timestamp", "");
@@ -357,6 +354,22 @@ fn check(reader: &mut Reader<'_>, field: &Field, at: &At<'_>) {
     }
     if field.primary && matches!(field.kind, FieldKind::Relation { .. }) {
         refuse("a primary field cannot be a relation", "");
+    }
+}
+
+/// What can be part of a full-text index.
+fn check_search(field: &Field, refuse: &mut impl FnMut(&str, &str)) {
+    if !field.kind.is_prose() {
+        refuse("a field of this type cannot be searched", "it is for string, text, richtext, email and url");
+    }
+    if matches!(field.name.as_str(), "rank" | "rowid") {
+        refuse(
+            "a field named rank or rowid cannot be searched",
+            "the full-text index has columns of these names",
+        );
+    }
+    if field.internal || field.hidden {
+        refuse("an internal or hidden field cannot be searched", "clients would learn what it holds");
     }
 }
 

@@ -216,6 +216,11 @@ fn fields_are_checked() {
     ] {
         good(&field(options));
     }
+    for name in ["rank", "rowid"] {
+        let named = |options: &str| field(options).replacen("f: {", &format!("{name}: {{"), 1);
+        good(&named("type: string"));
+        bad(&named("type: string, search: true"), &["a field named rank or rowid cannot be searched"]);
+    }
     for (options, expected) in [
         ("nullable: true", "the field has no type"),
         ("type: vector", "unknown type \"vector\""),
