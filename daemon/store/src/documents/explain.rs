@@ -31,7 +31,8 @@ pub(super) fn explain(
     let Some(condition) = sql::rule(&rule.sql) else {
         return Ok(Plan { sql: String::new(), params: Vec::new(), steps: Vec::new() });
     };
-    let conditions = condition.into_iter().chain(&query.filter).collect();
+    let after = query.after_expr();
+    let conditions = condition.into_iter().chain(&query.filter).chain(&after).collect();
     let from = sql::From { collection, joins: &query.joins, conditions };
     let columns: Vec<String> = collection.fields.iter().map(|field| column(&field.name)).collect();
     let text = from.list(&columns, &query.sort);

@@ -27,6 +27,8 @@ mod lists;
 #[cfg(test)]
 mod migrations;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod schemas;
 #[cfg(test)]
 mod support;
