@@ -48,7 +48,8 @@ pub fn aggregate() -> Vec<Parameter> {
     parameters
 }
 
-fn conditions() -> Vec<Parameter> {
+/// Which documents a list, an aggregate or a bulk write is about.
+pub fn conditions() -> Vec<Parameter> {
     let filter = json!({
         "type": "array", "items": { "type": "string" }, "description": "field:op:value; all must hold",
     });

@@ -3,8 +3,10 @@
 
 use serde_json::{Map, Value, json};
 
+use alyx_core::limits::LIST_LIMIT_MAX;
 use alyx_core::schema::{Field, FieldKind};
 
+use super::queries;
 use crate::http::routes::Route;
 use crate::limits::{BATCH_OPERATIONS_MAX, IDEMPOTENCY_KEY_MAX_BYTES};
 
@@ -29,12 +31,15 @@ pub fn parameters(route: &Route) -> Vec<Value> {
         })
     };
     let bulk = || {
-        vec![
-            query("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 })),
-            query("filter", json!({ "type": "array", "items": { "type": "string" } })),
+        let most = json!({ "type": "integer", "minimum": 1, "maximum": LIST_LIMIT_MAX });
+        let mut parameters: Vec<Value> =
+            queries::conditions().into_iter().map(|(name, schema)| query(name, schema)).collect();
+        parameters.extend([
+            json!({ "name": "limit", "in": "query", "required": true, "schema": most }),
             query("sort", json!({ "type": "string" })),
             query("dry_run", json!({ "type": "boolean" })),
-        ]
+        ]);
+        parameters
     };
     match route.operation {
         "getDocument" => vec![header("If-None-Match", "Answer 304 if the document has this version")],
