@@ -33,6 +33,7 @@
 //! | `contract` | the OpenAPI document, held against independent tools |
 //! | `control` | the supervisor against a hostile daemon |
 //! | `docs` | the documentation does what it says |
+//! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
 mod auth_sessions;
@@ -46,6 +47,7 @@ mod control;
 mod docs;
 mod documents;
 mod doors;
+mod edges;
 mod functions;
 mod hostile;
 mod injection;
