@@ -18,6 +18,7 @@ collections:
       author: { type: relation, relation: { collection: people, onDelete: cascade } }
       slug: { type: string, unique: true }
       n: { type: int, index: true }
+      m: { type: int, index: true, nullable: true }
       text: { type: text, nullable: true, search: true }
       at: { type: timestamp, default: now, client: true }
     indexes:
@@ -97,6 +98,9 @@ fn a_page_begins_where_the_one_before_ended() {
     let n = [Value::Integer(5), text("p1")];
     enters(&steps(None, &[("sort", "n")], Some(&n)), "_alyx_index.posts.n", "n>?");
     enters(&steps(None, &[("sort", "-n")], Some(&n)), "_alyx_index.posts.n", "n<?");
+    enters(&steps(None, &[("sort", "m")], Some(&n)), "_alyx_index.posts.m", "m>?");
+    let nulls_last = steps(None, &[("sort", "-m")], Some(&n));
+    assert_eq!(nulls_last, "SCAN d USING INDEX _alyx_index.posts.m", "in order, without a sort");
     let at = [text("2026-01-01T00:00:00.000000Z"), text("p1")];
     enters(&steps(Some("ada"), &[("sort", "-at")], Some(&at)), "by_author_at", "author=? AND at<?");
 }
