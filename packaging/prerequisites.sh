@@ -40,6 +40,7 @@ if [[ ${1:-} == tests ]]; then
     at_least curl 0 || missing+=(curl)
     at_least testssl 0 || missing+=(testssl)
     at_least slowhttptest 0 || missing+=(slowhttptest)
+    at_least chromium 0 || at_least chromium-browser 0 || missing+=(chromium)
     python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(venv)
     # Faults and power cuts of tests/crash; mounting and tracing need root as well.
     at_least strace 0 || missing+=(strace)
@@ -53,12 +54,12 @@ declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
         [npm]=npm [venv]=python3-venv [cxx]=g++
-        [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest
+        [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest [chromium]=chromium
         [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux')
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
-        [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest
+        [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest [chromium]=chromium
         [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux)
     install() { dnf install -y "$@"; }
 else

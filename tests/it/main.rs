@@ -56,6 +56,7 @@ mod mail;
 mod migrations;
 mod newcomer;
 mod oauth;
+mod passkeys;
 mod queries;
 mod recovery;
 mod reload;

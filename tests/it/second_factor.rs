@@ -174,7 +174,7 @@ async fn recovery_codes_are_ten_and_good_once() {
     let Some((ada, codes)) = protected(&server).await else { return };
     assert_eq!(codes.len(), 10);
     let status = ada.get_path("/api/auth/mfa").await.expect_ok();
-    assert_eq!(status, json!({ "totp": true, "recovery_codes_left": 10 }));
+    assert_eq!(status, json!({ "totp": true, "passkeys": 0, "recovery_codes_left": 10 }));
     let token = first_factor(&server).await;
     challenge(&server, &token, "recovery_code", &json!("aaaa-bbbb")).await.expect_error(401, "invalid_code");
     challenge(&server, &token, "recovery_code", &codes[0]).await.expect_ok();
@@ -213,7 +213,7 @@ async fn the_second_factor_goes_only_for_another_one() {
     wait_in_folder(&folder, "ada@example.org", "was removed").await;
     server.anon().login("ada@example.org", PASSWORD).await.get_path("/api/auth/me").await.expect_ok();
     let status = ada.get_path("/api/auth/mfa").await.expect_ok();
-    assert_eq!(status, json!({ "totp": false, "recovery_codes_left": 0 }));
+    assert_eq!(status, json!({ "totp": false, "passkeys": 0, "recovery_codes_left": 0 }));
     disable(json!({ "recovery_code": codes[5] })).await.expect_error(401, "invalid_code");
     server.stop().await;
 }
@@ -279,6 +279,6 @@ async fn a_reset_takes_an_unverified_account_over_whole() {
     squatter.get_path("/api/auth/me").await.expect_error(401, "invalid_token");
     let owner = server.anon().login("ada@example.org", "the owner's own horse").await;
     let status = owner.get_path("/api/auth/mfa").await.expect_ok();
-    assert_eq!(status, json!({ "totp": false, "recovery_codes_left": 0 }), "not {codes:?}");
+    assert_eq!(status, json!({ "totp": false, "passkeys": 0, "recovery_codes_left": 0 }), "not {codes:?}");
     server.stop().await;
 }

@@ -25,6 +25,7 @@
 //! No test uses a fixed port, a shared folder or an order. Build the binaries first:
 //! `cargo build --workspace --bins`; `make test` does.
 
+pub mod authenticator;
 pub mod cli;
 pub mod client;
 pub mod leftovers;

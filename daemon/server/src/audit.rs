@@ -75,6 +75,18 @@ actions! {
     TotpDisable "totp.disable",
     /// Recovery codes were made anew.
     RecoveryCodes "recovery_codes.renew",
+    /// A passkey was begun to be registered.
+    PasskeyBegin "passkey.begin",
+    /// A passkey was registered, or refused.
+    PasskeyRegister "passkey.register",
+    /// A passkey was asked for.
+    PasskeyAsk "passkey.ask",
+    /// A passkey got another name.
+    PasskeyRename "passkey.rename",
+    /// A passkey was deleted.
+    PasskeyDelete "passkey.delete",
+    /// The counter of a passkey went back.
+    PasskeyCounter "passkey.counter",
     /// A mail that was given up is tried again.
     MailRetry "mail.retry",
     /// Too many wrong guesses at an account: from one place, or from all.

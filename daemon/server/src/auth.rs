@@ -15,6 +15,7 @@ mod keyring;
 mod links;
 mod lockout;
 mod oauth;
+mod passkeys;
 mod passwords;
 mod profile;
 mod proof;
@@ -53,6 +54,7 @@ pub use body::AccountBody;
 pub use guard::{CHALLENGE, Pass};
 pub use links::Link;
 pub use oauth::{Answer as OAuthAnswer, FLOW_TTL, LinkedProvider, OAuth, ProviderInfo};
+pub use passkeys::{NewCredential, Party, PasskeyInfo, ShownPasskey, may_use};
 pub use profile::Confirmation;
 pub use proof::Proof;
 pub use session::{Begun, Client, Cookies, Mode, hash_of};
@@ -71,6 +73,7 @@ struct Parts {
     passwords: Passwords,
     users: UserCache,
     oauth: OAuth,
+    party: Option<Party>,
     throttle: Throttle,
     setup: Setup,
     mail: Mail,
@@ -85,7 +88,7 @@ impl Auth {
         settings: config::Auth,
         (store, catalog, users): (Store, CatalogHandle, UserCache),
         throttle: Throttle,
-        oauth: OAuth,
+        (oauth, party): (OAuth, Option<Party>),
         (mail, sealer): (Mail, Sealer),
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
@@ -103,6 +106,7 @@ impl Auth {
             passwords,
             users,
             oauth,
+            party,
             throttle,
             setup,
             mail,

@@ -119,6 +119,9 @@ pub struct Auth {
     pub lockout_max: Duration,
     pub challenge_after: u32,
     pub redirects: Vec<url::Url>,
+    /// `None` is the host of `server.public_url`.
+    pub passkey_domain: Option<String>,
+    pub passkey_origins: Vec<String>,
 }
 
 /// Section `limits`. `None` is no limit.
@@ -434,6 +437,8 @@ impl Auth {
             lockout_max: Duration::from_secs(15 * 60),
             challenge_after: if mode == Mode::Production { 20 } else { 1_000 },
             redirects: Vec::new(),
+            passkey_domain: None,
+            passkey_origins: Vec::new(),
         }
     }
 }

@@ -230,3 +230,30 @@ pub const CHALLENGE_BITS_MAX: u32 = 22;
 
 /// Solved challenges that are remembered until they expire.
 pub const CHALLENGES_USED_MAX: usize = 100_000;
+
+/// How long a challenge for a passkey is good.
+pub const PASSKEY_CHALLENGE_TTL: Duration = Duration::from_secs(5 * 60);
+
+/// Challenges for passkeys of one account within an hour.
+pub const PASSKEY_CHALLENGES_MAX: u32 = 300;
+
+/// Passkeys of one account.
+pub const PASSKEYS_MAX: u32 = 20;
+
+/// Id of a credential (Web Authentication Level 3 §4). Unit: bytes.
+pub const PASSKEY_CREDENTIAL_MAX_BYTES: usize = 1_023;
+
+/// What a browser says of a ceremony. Unit: bytes.
+pub const PASSKEY_CLIENT_DATA_MAX_BYTES: usize = 4_096;
+
+/// What an authenticator says. Unit: bytes.
+pub const PASSKEY_DATA_MAX_BYTES: usize = 16 * 1_024;
+
+/// A signature; that of an RSA key of 8,192 bits is the longest. Unit: bytes.
+pub const PASSKEY_SIGNATURE_MAX_BYTES: usize = 1_024;
+
+/// Ways to reach an authenticator that are kept.
+pub const PASSKEY_TRANSPORTS_MAX: usize = 8;
+
+/// Name of a passkey. Unit: characters.
+pub const PASSKEY_NAME_MAX: usize = 100;

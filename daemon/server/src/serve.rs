@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::app::{App, Parts};
-use crate::auth::{Auth, OAuth, StartError, UserCache};
+use crate::auth::{Auth, OAuth, Party, StartError, UserCache};
 use crate::backups::Backups;
 use crate::catalog::{CatalogError, Catalogs, Places, WatchError, Watcher};
 use crate::changes::Feed;
@@ -128,9 +128,9 @@ async fn serve_store(
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
-    let oauth = OAuth::new(config, address).map_err(StartError::Trust)?;
+    let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
     let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users.clone()));
-    let auth = Auth::start(settings, places, throttle.clone(), oauth, (mail.clone(), sealer)).await?;
+    let auth = Auth::start(settings, places, throttle.clone(), elsewhere, (mail.clone(), sealer)).await?;
     let documents = Documents::new(store.clone(), catalog.clone(), users);
     let watcher = (watch == Watch::Project).then(|| Watcher::new(&config.server.project)).transpose()?;
     let options = FunctionsOptions::new(config, mode, watch);

@@ -27,6 +27,12 @@ pub enum Purpose {
     Code,
     /// To show a second factor after the first.
     SecondFactor,
+    /// To register a passkey.
+    PasskeyNew,
+    /// To sign in by a passkey, whosever it is.
+    PasskeyLogin,
+    /// To show a passkey of an account that is known.
+    PasskeyProof,
 }
 
 impl Purpose {
@@ -37,6 +43,9 @@ impl Purpose {
             Self::Email => "email",
             Self::Code => "code",
             Self::SecondFactor => "second_factor",
+            Self::PasskeyNew => "passkey_new",
+            Self::PasskeyLogin => "passkey_login",
+            Self::PasskeyProof => "passkey_proof",
         }
     }
 }
@@ -91,7 +100,7 @@ pub(crate) struct Issue {
     mails: Vec<NewMail>,
 }
 
-/// Input of [`attempt`] and [`take`].
+/// Input of [`attempt`], [`take`] and [`consume`].
 pub(crate) struct Find {
     hash: [u8; 32],
     purpose: Purpose,
@@ -140,6 +149,11 @@ impl Store {
     /// Uses a challenge up. Answers whether it was still there: of several at once one is first.
     pub fn take_challenge(&self, hash: [u8; 32], purpose: Purpose) -> Pending<bool> {
         self.write(Command::TakeChallenge, Find { hash, purpose })
+    }
+
+    /// Uses a challenge up, whatever the caller makes of it. It may be nobody's.
+    pub fn consume_challenge(&self, hash: [u8; 32], purpose: Purpose) -> Pending<Option<Challenge>> {
+        self.write(Command::ConsumeChallenge, Find { hash, purpose })
     }
 
     /// Uses a challenge up and does what it was for, with mails about it. Answers the account as it is
@@ -210,6 +224,17 @@ pub(crate) fn take(session: &mut Session<'_>, find: Find) -> Result<bool, Error>
         .prepare_cached("DELETE FROM _alyx_challenges WHERE hash = ? AND purpose = ? AND expires_at > ?")?
         .execute(params![find.hash, find.purpose.as_str(), session.now])?;
     Ok(removed == 1)
+}
+
+pub(crate) fn consume(session: &mut Session<'_>, find: Find) -> Result<Option<Challenge>, Error> {
+    let found = session
+        .connection
+        .prepare_cached(
+            "DELETE FROM _alyx_challenges WHERE hash = ? AND purpose = ? AND expires_at > ?
+             RETURNING user_id, email, code_hash",
+        )?
+        .query_row(params![find.hash, find.purpose.as_str(), session.now], challenge);
+    Ok(found.optional()?)
 }
 
 pub(crate) fn redeem(session: &mut Session<'_>, input: Redeem) -> Result<Option<Account>, Error> {

@@ -10,15 +10,25 @@ use crate::limits::{TOTP_FAILURES_MAX, TOTP_FAILURES_WINDOW};
 use crate::mail::{self, NewMail};
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, time};
+use crate::{Error, Pending, Store, passkeys, time};
 
 /// What an account has besides its password.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Factors {
     /// One-time passwords are set up and confirmed.
     pub totp: bool,
+    /// Passkeys that are registered.
+    pub passkeys: u32,
     /// Recovery codes that were not used.
     pub recovery_codes: u32,
+}
+
+impl Factors {
+    /// Whether there is something that recovery codes could stand in for.
+    #[must_use]
+    pub const fn any(self) -> bool {
+        self.totp || self.passkeys > 0
+    }
 }
 
 /// Whether a one-time password may be tried.
@@ -91,9 +101,12 @@ impl Store {
             let factors = connection
                 .prepare_cached(
                     "SELECT EXISTS (SELECT 1 FROM _alyx_totp WHERE user_id = ?1 AND confirmed_at IS NOT NULL),
+                            (SELECT count(*) FROM _alyx_passkeys WHERE user_id = ?1),
                             (SELECT count(*) FROM _alyx_recovery_codes WHERE user_id = ?1)",
                 )?
-                .query_row([user_id], |row| Ok(Factors { totp: row.get(0)?, recovery_codes: row.get(1)? }))?;
+                .query_row([user_id], |row| {
+                    Ok(Factors { totp: row.get(0)?, passkeys: row.get(1)?, recovery_codes: row.get(2)? })
+                })?;
             Ok(factors)
         })
     }
@@ -115,7 +128,7 @@ impl Store {
         self.write(Command::AcceptTotp, Accept { user_id: user_id.to_owned(), step, confirm })
     }
 
-    /// Removes the secret and the recovery codes. Answers whether there was a confirmed one.
+    /// Removes the secret, and the recovery codes unless passkeys are left. Answers whether there was one.
     pub fn remove_totp(&self, user_id: &str, mails: Vec<NewMail>) -> Pending<bool> {
         self.write(Command::RemoveTotp, Remove { user_id: user_id.to_owned(), mails })
     }
@@ -194,7 +207,8 @@ pub(crate) fn accept(session: &mut Session<'_>, input: Accept) -> Result<bool, E
 }
 
 pub(crate) fn remove(session: &mut Session<'_>, Remove { user_id, mails }: Remove) -> Result<bool, Error> {
-    let removed = remove_all_of(session, &user_id)?;
+    let removed = remove_secret(session, &user_id)?;
+    drop_codes_without_factor(session, &user_id)?;
     if removed {
         mail::add(session, &mails, true)?;
     }
@@ -203,10 +217,28 @@ pub(crate) fn remove(session: &mut Session<'_>, Remove { user_id, mails }: Remov
 
 /// Removes the second factors of an account.
 pub(crate) fn remove_all_of(session: &Session<'_>, user_id: &str) -> Result<bool, Error> {
+    let removed = remove_secret(session, user_id)? | passkeys::remove_all_of(session, user_id)?;
+    replace_codes(session, user_id, &[])?;
+    Ok(removed)
+}
+
+fn remove_secret(session: &Session<'_>, user_id: &str) -> Result<bool, Error> {
     let removed =
         session.connection.prepare_cached("DELETE FROM _alyx_totp WHERE user_id = ?")?.execute([user_id])?;
-    replace_codes(session, user_id, &[])?;
     Ok(removed == 1)
+}
+
+/// Removes the recovery codes of an account that has no second factor for which they could stand in.
+pub(crate) fn drop_codes_without_factor(session: &Session<'_>, user_id: &str) -> Result<(), Error> {
+    session
+        .connection
+        .prepare_cached(
+            "DELETE FROM _alyx_recovery_codes WHERE user_id = ?1
+             AND NOT EXISTS (SELECT 1 FROM _alyx_totp WHERE user_id = ?1 AND confirmed_at IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM _alyx_passkeys WHERE user_id = ?1)",
+        )?
+        .execute([user_id])?;
+    Ok(())
 }
 
 pub(crate) fn set_recovery_codes(session: &mut Session<'_>, input: SetRecoveryCodes) -> Result<(), Error> {
@@ -221,7 +253,7 @@ pub(crate) fn use_recovery_code(session: &mut Session<'_>, input: UseRecoveryCod
     Ok(kept(session, removed == 1))
 }
 
-fn replace_codes(session: &Session<'_>, user_id: &str, hashes: &[[u8; 32]]) -> Result<(), Error> {
+pub(crate) fn replace_codes(session: &Session<'_>, user_id: &str, hashes: &[[u8; 32]]) -> Result<(), Error> {
     let connection = session.connection;
     connection.prepare_cached("DELETE FROM _alyx_recovery_codes WHERE user_id = ?")?.execute([user_id])?;
     let mut insert =
@@ -233,7 +265,7 @@ fn replace_codes(session: &Session<'_>, user_id: &str, hashes: &[[u8; 32]]) -> R
 }
 
 /// What was not done is not recorded in the audit log.
-fn kept(session: &mut Session<'_>, done: bool) -> bool {
+pub(crate) fn kept(session: &mut Session<'_>, done: bool) -> bool {
     if !done {
         session.audit = None;
     }

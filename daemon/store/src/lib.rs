@@ -46,6 +46,7 @@ mod mail;
 mod migrate;
 mod migrations;
 mod options;
+mod passkeys;
 mod queue;
 mod readers;
 mod sessions;
@@ -73,5 +74,6 @@ pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };
 pub use options::{OnChange, OpenCheck, Options, SecureDelete, Synchronous};
+pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0007_mail.sql"),
     include_str!("migrations/0008_lockouts.sql"),
     include_str!("migrations/0009_identities.sql"),
+    include_str!("migrations/0010_passkeys.sql"),
 ];
 
 /// Applies what is missing.

@@ -398,9 +398,8 @@ impl Auth {
         if !linked.iter().any(|one| one.provider == provider) {
             return Err(ApiError::new(Code::ProviderNotFound, "This account has nothing of that provider."));
         }
-        let account = store.account_by_id(&user).await?;
-        let has_password = account.is_some_and(|account| account.password_hash.is_some());
-        if !has_password && linked.len() == 1 {
+        let account = self.own_account(who).await?;
+        if self.is_last_sign_in(&account, &user).await? {
             let detail = "Nothing would be left to sign in with; set a password first.";
             return Err(ApiError::new(Code::LastSignIn, detail));
         }

@@ -59,7 +59,7 @@ impl Auth {
         Ok(())
     }
 
-    async fn confirm_fresh(&self, who: &Identity) -> Result<(), ApiError> {
+    pub(super) async fn confirm_fresh(&self, who: &Identity) -> Result<(), ApiError> {
         let user = who.user().ok_or_else(signed_out)?;
         let sessions = self.0.store.sessions_of(&user.id).await?;
         let began = sessions.iter().find(|session| session.id == user.session);

@@ -1,9 +1,11 @@
 //! Showing again who one is, before something that a stolen session must not be enough for.
 
+use alyx_core::identity::Identity;
 use alyx_store::Account;
 use serde::Deserialize;
 
 use super::Auth;
+use super::passkeys::ShownPasskey;
 use super::passwords::Verdict;
 use super::session::{Client, invalid_credentials};
 use crate::problem::{ApiError, Code};
@@ -15,6 +17,7 @@ pub struct Proof {
     pub password: Option<String>,
     pub code: Option<String>,
     pub recovery_code: Option<String>,
+    pub passkey: Option<ShownPasskey>,
 }
 
 impl Auth {
@@ -40,6 +43,25 @@ impl Auth {
         }
     }
 
+    /// Checks what has to be shown before an account gets one more second factor: one that it has, else
+    /// its password, else that the session began just now.
+    pub(super) async fn prove_for_factor(
+        &self,
+        account: &Account,
+        who: &Identity,
+        proof: &Proof,
+        client: &Client,
+    ) -> Result<(), ApiError> {
+        let factors = self.0.store.factors(&self.facts(account).id).await?;
+        if factors.any() {
+            self.prove_factor(account, proof, client).await
+        } else if account.password_hash.is_some() {
+            self.prove(account, proof, client).await
+        } else {
+            self.confirm_fresh(who).await
+        }
+    }
+
     /// Checks the second factor of an account.
     pub(super) async fn prove_factor(
         &self,
@@ -49,11 +71,13 @@ impl Auth {
     ) -> Result<(), ApiError> {
         let user_id = self.facts(account).id;
         let guess = self.guess(&user_id, client).await?;
-        match (&proof.code, &proof.recovery_code) {
-            (Some(code), None) => self.check_totp(&user_id, code, None).await?,
-            (None, Some(code)) => self.check_recovery_code(&user_id, code).await?,
+        match (&proof.code, &proof.recovery_code, &proof.passkey) {
+            (Some(code), None, None) => self.check_totp(&user_id, code, None).await?,
+            (None, Some(code), None) => self.check_recovery_code(&user_id, code).await?,
+            (None, None, Some(passkey)) => self.check_passkey(&user_id, passkey, client).await?,
             _ => {
-                let detail = "Show either a code, a recovery code or, where it is accepted, the password.";
+                let detail =
+                    "Show either a code, a recovery code, a passkey or, where it is accepted, the password.";
                 return Err(ApiError::new(Code::ValidationFailed, detail));
             }
         }

@@ -1,4 +1,4 @@
-//! The second factor: a one-time password by time, or a recovery code. Here it is set up, asked for after
+//! The second factor: a one-time password by time, a passkey, or a recovery code. Here it is set up, asked for after
 //! the first factor and before there is a session, and removed.
 //!
 //! Its secret is sealed with the key of the data directory, so the database alone cannot make codes.
@@ -44,6 +44,7 @@ pub struct Enrollment {
 #[derive(Debug, Serialize)]
 pub struct FactorStatus {
     totp: bool,
+    passkeys: u32,
     recovery_codes_left: u32,
 }
 
@@ -56,7 +57,12 @@ impl Auth {
         client: &Client,
     ) -> Result<Option<SecondFactor>, ApiError> {
         let facts = self.facts(account);
-        if method == Method::SecondFactor || !self.0.store.factors(&facts.id).await?.totp {
+        // A passkey is two factors: something one has, and what its authenticator knows its user by.
+        if matches!(method, Method::SecondFactor | Method::Passkey) {
+            return Ok(None);
+        }
+        let factors = self.0.store.factors(&facts.id).await?;
+        if !factors.any() {
             return Ok(None);
         }
         let (token, hash) = new_token();
@@ -74,7 +80,8 @@ impl Auth {
             .target(format!("user:{}", facts.id))
             .detail("method", method.as_str());
         audit::with(&self.0.store, event).issue_challenge(challenge, Vec::new()).await?;
-        let methods = vec!["totp", "recovery_code"];
+        let offered = [("totp", factors.totp), ("passkey", factors.passkeys > 0), ("recovery_code", true)];
+        let methods = offered.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect();
         Ok(Some(SecondFactor { mfa_required: true, mfa_token: token, methods }))
     }
 
@@ -106,7 +113,11 @@ impl Auth {
     pub async fn factor_status(&self, who: &Identity) -> Result<FactorStatus, ApiError> {
         let account = self.own_account(who).await?;
         let factors = self.0.store.factors(&self.facts(&account).id).await?;
-        Ok(FactorStatus { totp: factors.totp, recovery_codes_left: factors.recovery_codes })
+        Ok(FactorStatus {
+            totp: factors.totp,
+            passkeys: factors.passkeys,
+            recovery_codes_left: factors.recovery_codes,
+        })
     }
 
     /// Makes a secret that counts once [`Auth::confirm_totp`] has seen a code of it.
@@ -117,14 +128,16 @@ impl Auth {
         client: &Client,
     ) -> Result<Enrollment, ApiError> {
         let account = self.own_account(who).await?;
-        self.prove(&account, proof, client).await?;
         let facts = self.facts(&account);
+        if self.0.store.factors(&facts.id).await?.totp {
+            return Err(enrolled());
+        }
+        self.prove_for_factor(&account, who, proof, client).await?;
         let secret = clock::random::<{ totp::SECRET_BYTES }>();
         let sealed = self.0.sealer.seal(&owner(&facts.id), &secret);
         let event = Event::new(Action::TotpEnroll, who, client).target(format!("user:{}", facts.id));
         if !audit::with(&self.0.store, event).enroll_totp(&facts.id, sealed).await? {
-            let detail = "The account has a second factor already; remove it first.";
-            return Err(ApiError::new(Code::TotpEnabled, detail));
+            return Err(enrolled());
         }
         Ok(Enrollment {
             secret: totp::base32(&secret),
@@ -221,7 +234,7 @@ impl Auth {
         if self.0.store.use_recovery_code(user_id, hash(code)).await? { Ok(()) } else { Err(invalid_code()) }
     }
 
-    fn notices(&self, kind: Kind, account: &Account, client: &Client) -> Vec<alyx_store::NewMail> {
+    pub(super) fn notices(&self, kind: Kind, account: &Account, client: &Client) -> Vec<alyx_store::NewMail> {
         let facts = self.facts(account);
         let notice = || self.notice(kind, (&facts.id, &facts.email), client);
         (self.0.mail.is_on() && !facts.email.is_empty()).then(notice).into_iter().collect()
@@ -233,8 +246,12 @@ fn owner(user_id: &str) -> String {
     format!("totp:{user_id}")
 }
 
+fn enrolled() -> ApiError {
+    ApiError::new(Code::TotpEnabled, "The account has an authenticator already; remove it first.")
+}
+
 fn not_enabled() -> ApiError {
-    ApiError::new(Code::TotpNotEnabled, "The account has no second factor.")
+    ApiError::new(Code::TotpNotEnabled, "The account has no authenticator for codes.")
 }
 
 fn exhausted(until: Timestamp) -> ApiError {

@@ -71,6 +71,8 @@ pub enum Method {
     SecondFactor,
     /// By an account elsewhere.
     OAuth,
+    /// By a passkey.
+    Passkey,
 }
 
 impl Method {
@@ -84,6 +86,7 @@ impl Method {
             Self::Code => "code",
             Self::SecondFactor => "second_factor",
             Self::OAuth => "oauth",
+            Self::Passkey => "passkey",
         }
     }
 }

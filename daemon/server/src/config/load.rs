@@ -10,6 +10,7 @@ use super::settings::{Apply, SETTINGS, Setting};
 use super::tree::{Kind, Node, Place, parse};
 use super::value::interpolate;
 use super::{Algorithm, Config, ConfigProblem, MailSecurity, MailTransport, Mode, Tls, TlsFiles};
+use crate::auth::may_use;
 
 /// Where the configuration comes from. The environment comes in as a value, so tests can hold it still.
 pub struct Source<'a> {
@@ -48,6 +49,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     loader.check_algorithm();
     loader.check_mail();
     loader.check_public_url();
+    loader.check_passkeys();
     if loader.problems.is_empty() { Ok(loader.config) } else { Err(loader.problems) }
 }
 
@@ -323,6 +325,32 @@ impl Loader<'_> {
             let message = "is needed, because there is a section oauth".to_owned();
             let accepted = Some("the URL under which browsers reach the API".to_owned());
             self.problem("configuration".to_owned(), "server.public_url", message, accepted);
+        }
+    }
+
+    /// Browsers refuse what does not go together, and only tell the person who tries.
+    fn check_passkeys(&mut self) {
+        let auth = &self.config.auth;
+        let public = self.config.server.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+        let public =
+            public.map(|url| (url.origin().ascii_serialization(), url.host_str().map(str::to_owned)));
+        let host = public.as_ref().and_then(|(_, host)| host.clone());
+        let Some(domain) = auth.passkey_domain.clone().or(host) else { return };
+        let mut wrong = Vec::new();
+        if let (Some(_), Some((origin, _))) = (&auth.passkey_domain, &public)
+            && !may_use(origin, &domain)
+        {
+            wrong.push(("auth.passkey_domain", format!("pages of {origin} cannot use passkeys of {domain}")));
+        }
+        for origin in &auth.passkey_origins {
+            if !may_use(origin, &domain) {
+                let message = format!("pages of {origin} cannot use passkeys of {domain}");
+                wrong.push(("auth.passkey_origins", message));
+            }
+        }
+        for (key, message) in wrong {
+            let accepted = "https, or http on localhost, and the domain itself or a name below it";
+            self.problem("configuration".to_owned(), key, message, Some(accepted.to_owned()));
         }
     }
 

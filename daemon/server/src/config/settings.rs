@@ -560,6 +560,32 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "auth",
+        key: "passkey_domain",
+        default: "the host of `server.public_url`",
+        accepts: "a domain such as example.com",
+        about: "What passkeys are bound to: the host of the pages that use them, or a parent of it. With another one, every passkey that was registered before is of no use.",
+        apply: Apply::One(|config, text| {
+            let is_domain = matches!(url::Host::parse(text), Ok(url::Host::Domain(domain)) if domain == text);
+            config.auth.passkey_domain = Some(text.to_owned());
+            if is_domain { Ok(()) } else { Err(()) }
+        }),
+    },
+    Setting {
+        section: "auth",
+        key: "passkey_origins",
+        default: "`[]`",
+        accepts: "a list of origins such as https://app.example.com, without path and without *",
+        about: "Origins beside that of `server.public_url` whose pages may ask for passkeys. Each has the passkeys' domain or is below it, and has https, or http on localhost.",
+        apply: Apply::Many(|config, items| {
+            if !items.iter().all(|item| is_origin(item)) {
+                return Err(());
+            }
+            config.auth.passkey_origins = items.to_vec();
+            Ok(())
+        }),
+    },
+    Setting {
         section: "limits",
         key: "reads_per_minute",
         default: "`6000`, with `--dev` `off`",

@@ -12,6 +12,7 @@ pub mod me;
 pub mod mfa;
 pub mod oauth;
 pub mod otp;
+pub mod passkey;
 pub mod password;
 pub mod refresh;
 pub mod register;

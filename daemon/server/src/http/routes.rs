@@ -5,6 +5,7 @@ mod accounts;
 mod backups;
 mod mail;
 mod oauth;
+mod passkeys;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -79,6 +80,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(writing_routes());
     list.extend(accounts::routes());
     list.extend(oauth::routes());
+    list.extend(passkeys::routes());
     list.extend(function_routes());
     list.extend(admin_routes());
     list.extend(lockout_routes());

@@ -54,6 +54,10 @@ kinds! {
     TotpEnabled "totp_enabled" ["time", "address"],
     /// The second factor was removed.
     TotpDisabled "totp_disabled" ["time", "address"],
+    /// A passkey was registered.
+    PasskeyAdded "passkey_added" ["time", "address"],
+    /// A passkey was deleted.
+    PasskeyRemoved "passkey_removed" ["time", "address"],
 }
 
 /// The templates of a project.

@@ -16,8 +16,11 @@ pub fn shapes() -> Map<String, Value> {
         shape
     };
     let proof = |members: &[&str]| {
-        let properties: Map<String, Value> =
+        let mut properties: Map<String, Value> =
             members.iter().map(|name| ((*name).to_owned(), optional("string"))).collect();
+        let passkey =
+            json!({ "oneOf": [{ "$ref": "#/components/schemas/ShownPasskey" }, { "type": "null" }] });
+        properties.insert("passkey".to_owned(), passkey);
         closed(object(Value::Object(properties), &[]))
     };
     let mut new_address = proof(&["password", "code", "recovery_code"]);
@@ -49,8 +52,8 @@ pub fn shapes() -> Map<String, Value> {
             { "$ref": "#/components/schemas/SecondFactorQuestion" },
         ] },
         "SecondFactorStatus": object(
-            json!({ "totp": truth(), "recovery_codes_left": whole() }),
-            &["totp", "recovery_codes_left"],
+            json!({ "totp": truth(), "passkeys": whole(), "recovery_codes_left": whole() }),
+            &["totp", "passkeys", "recovery_codes_left"],
         ),
         "Proof": proof(&["password", "code", "recovery_code"]),
         "FactorProof": proof(&["code", "recovery_code"]),

@@ -181,17 +181,53 @@ fn own_of_accounts(route: &Route) -> &'static [Code] {
         "requestVerification" | "forgotPassword" | "requestCode" => &[Code::MailNotConfigured],
         "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
         "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],
-        "changeEmail" => {
-            &[Code::MailNotConfigured, Code::InvalidCredentials, Code::InvalidOtp, Code::TotpNotEnabled]
-        }
+        "changeEmail" => &[
+            Code::MailNotConfigured,
+            Code::InvalidCredentials,
+            Code::InvalidOtp,
+            Code::InvalidPasskey,
+            Code::TotpNotEnabled,
+        ],
         "signInByCode" => &[Code::InvalidOtp, Code::InvalidCredentials],
-        "answerSecondFactor" => &[Code::InvalidOtp, Code::InvalidCredentials, Code::TotpNotEnabled],
-        "enrollTotp" | "confirmTotp" => {
-            &[Code::InvalidCredentials, Code::InvalidOtp, Code::TotpNotEnabled, Code::TotpEnabled]
+        "answerSecondFactor" => {
+            &[Code::InvalidOtp, Code::InvalidPasskey, Code::InvalidCredentials, Code::TotpNotEnabled]
         }
+        "enrollTotp" | "confirmTotp" => &[
+            Code::InvalidCredentials,
+            Code::InvalidOtp,
+            Code::InvalidPasskey,
+            Code::ConfirmationFailed,
+            Code::TotpNotEnabled,
+            Code::TotpEnabled,
+        ],
         "disableTotp" | "renewRecoveryCodes" => {
-            &[Code::InvalidOtp, Code::TotpNotEnabled, Code::InvalidCredentials]
+            &[Code::InvalidOtp, Code::InvalidPasskey, Code::TotpNotEnabled, Code::InvalidCredentials]
         }
+        "beginPasskey" => &[
+            Code::InvalidCredentials,
+            Code::InvalidOtp,
+            Code::InvalidPasskey,
+            Code::ConfirmationFailed,
+            Code::TotpNotEnabled,
+            Code::PasskeyLimit,
+            Code::PasskeysNotConfigured,
+        ],
+        "registerPasskey" => {
+            &[Code::InvalidPasskey, Code::PasskeyExists, Code::PasskeyLimit, Code::PasskeysNotConfigured]
+        }
+        "askForPasskey" => &[Code::InvalidOtp, Code::PasskeyNotFound, Code::PasskeysNotConfigured],
+        "askForOwnPasskey" => &[Code::PasskeyNotFound, Code::PasskeysNotConfigured],
+        "signInByPasskey" => {
+            &[Code::InvalidPasskey, Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired]
+        }
+        "renamePasskey" => &[Code::PasskeyNotFound],
+        "deletePasskey" => &[
+            Code::PasskeyNotFound,
+            Code::InvalidOtp,
+            Code::InvalidPasskey,
+            Code::TotpNotEnabled,
+            Code::LastSignIn,
+        ],
         "retryMail" => &[Code::MailNotFound, Code::MailExpired],
         "showPage" => &[Code::NotFound],
         "submitPage" => &[

@@ -1,6 +1,7 @@
 //! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
 pub mod oauth;
+pub mod passkeys;
 pub mod store;
 
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
@@ -31,6 +32,7 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
 pub fn all(schema: &Schema) -> Value {
     let mut shapes = fixed();
     shapes.extend(oauth::all());
+    shapes.extend(passkeys::all());
     shapes.extend(store::all());
     shapes.extend(writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)));
     shapes.extend(super::mail_shapes::shapes());

@@ -12,6 +12,7 @@ use crate::challenges::{self, Challenge};
 use crate::factors::{self, TotpAttempt};
 use crate::handle::Reply;
 use crate::limits::WRITE_WAIT_MAX;
+use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
     AuditRow, Error, answers, audit, changes, documents, executions, identities, keys, lockouts, mail,
@@ -75,6 +76,7 @@ pub(crate) enum Command {
     IssueChallenge(Job<challenges::Issue, ()>),
     AttemptChallenge(Job<challenges::Find, Option<Challenge>>),
     TakeChallenge(Job<challenges::Find, bool>),
+    ConsumeChallenge(Job<challenges::Find, Option<Challenge>>),
     RedeemChallenge(Job<challenges::Redeem, Option<Account>>),
     EnrollTotp(Job<factors::Enroll, bool>),
     AttemptTotp(Job<factors::Attempt, TotpAttempt>),
@@ -82,6 +84,10 @@ pub(crate) enum Command {
     RemoveTotp(Job<factors::Remove, bool>),
     SetRecoveryCodes(Job<factors::SetRecoveryCodes, ()>),
     UseRecoveryCode(Job<factors::UseRecoveryCode, bool>),
+    AddPasskey(Job<NewPasskey, AddedPasskey>),
+    UsePasskey(Job<passkeys::Use, bool>),
+    RenamePasskey(Job<passkeys::Rename, bool>),
+    RemovePasskey(Job<passkeys::Remove, bool>),
     SettleMail(Job<mail::Settle, ()>),
     RetryMail(Job<mail::Retry, ()>),
     TrimMails(Job<mail::Trim, u64>),
@@ -140,6 +146,7 @@ macro_rules! with_job {
             Command::IssueChallenge($job) => $body,
             Command::AttemptChallenge($job) => $body,
             Command::TakeChallenge($job) => $body,
+            Command::ConsumeChallenge($job) => $body,
             Command::RedeemChallenge($job) => $body,
             Command::EnrollTotp($job) => $body,
             Command::AttemptTotp($job) => $body,
@@ -147,6 +154,10 @@ macro_rules! with_job {
             Command::RemoveTotp($job) => $body,
             Command::SetRecoveryCodes($job) => $body,
             Command::UseRecoveryCode($job) => $body,
+            Command::AddPasskey($job) => $body,
+            Command::UsePasskey($job) => $body,
+            Command::RenamePasskey($job) => $body,
+            Command::RemovePasskey($job) => $body,
             Command::SettleMail($job) => $body,
             Command::RetryMail($job) => $body,
             Command::TrimMails($job) => $body,
@@ -207,6 +218,7 @@ impl Command {
             Self::IssueChallenge(job) => job.run(session, challenges::issue),
             Self::AttemptChallenge(job) => job.run(session, challenges::attempt),
             Self::TakeChallenge(job) => job.run(session, challenges::take),
+            Self::ConsumeChallenge(job) => job.run(session, challenges::consume),
             Self::RedeemChallenge(job) => job.run(session, challenges::redeem),
             Self::EnrollTotp(job) => job.run(session, factors::enroll),
             Self::AttemptTotp(job) => job.run(session, factors::attempt),
@@ -214,6 +226,10 @@ impl Command {
             Self::RemoveTotp(job) => job.run(session, factors::remove),
             Self::SetRecoveryCodes(job) => job.run(session, factors::set_recovery_codes),
             Self::UseRecoveryCode(job) => job.run(session, factors::use_recovery_code),
+            Self::AddPasskey(job) => job.run(session, passkeys::add),
+            Self::UsePasskey(job) => job.run(session, passkeys::use_one),
+            Self::RenamePasskey(job) => job.run(session, passkeys::rename),
+            Self::RemovePasskey(job) => job.run(session, passkeys::remove),
             Self::SettleMail(job) => job.run(session, mail::settle),
             Self::RetryMail(job) => job.run(session, mail::retry),
             Self::TrimMails(job) => job.run(session, mail::trim),

@@ -29,6 +29,9 @@ pub async fn handle(State(app): State<App>) -> Result<Response, ApiError> {
     if settings.anonymous == Anonymous::Allowed {
         methods.push("anonymous");
     }
+    if app.auth.has_passkeys() {
+        methods.push("passkey");
+    }
     let needs_setup = app.store.admin_count().await? == 0;
     let min_password_length = settings.min_password_length;
     answer(StatusCode::OK, &AuthStatus { needs_setup, registration, methods, min_password_length })

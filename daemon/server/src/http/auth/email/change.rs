@@ -5,7 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::auth::{Client, Proof};
+use crate::auth::{Client, Proof, ShownPasskey};
 use crate::http::{Caller, JsonBody};
 use crate::problem::ApiError;
 
@@ -16,6 +16,7 @@ struct Input {
     password: Option<String>,
     code: Option<String>,
     recovery_code: Option<String>,
+    passkey: Option<ShownPasskey>,
 }
 
 pub async fn handle(
@@ -24,8 +25,8 @@ pub async fn handle(
     client: Client,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
-    let Input { email, password, code, recovery_code } = body.parse()?;
-    let proof = Proof { password, code, recovery_code };
+    let Input { email, password, code, recovery_code, passkey } = body.parse()?;
+    let proof = Proof { password, code, recovery_code, passkey };
     app.auth.change_email(&caller.identity, &email, &proof, &client).await?;
     Ok(StatusCode::ACCEPTED)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::super::begun;
 use crate::app::App;
-use crate::auth::{Client, Proof};
+use crate::auth::{Client, Proof, ShownPasskey};
 use crate::http::JsonBody;
 use crate::problem::ApiError;
 
@@ -18,10 +18,11 @@ struct Input {
     mfa_token: String,
     code: Option<String>,
     recovery_code: Option<String>,
+    passkey: Option<ShownPasskey>,
 }
 
 pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<Response, ApiError> {
-    let Input { mfa_token, code, recovery_code } = body.parse()?;
-    let proof = Proof { password: None, code, recovery_code };
+    let Input { mfa_token, code, recovery_code, passkey } = body.parse()?;
+    let proof = Proof { password: None, code, recovery_code, passkey };
     begun(StatusCode::OK, &app.auth.answer_second_factor(&mfa_token, &proof, &client).await?)
 }
