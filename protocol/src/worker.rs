@@ -231,6 +231,9 @@ pub struct Call {
     pub call: u64,
     /// The invocation that the call acts for.
     pub invocation: u64,
+    /// The transaction that it is a part of: what `db.begin` answered. Absent outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<u64>,
     /// What is asked, such as `db.get`. `runtimes/README.md` lists the operations.
     pub op: String,
     /// Arguments of the operation.

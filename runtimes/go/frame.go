@@ -80,8 +80,10 @@ type cancelMessage struct {
 type callMessage struct {
 	Call       uint64 `json:"call"`
 	Invocation uint64 `json:"invocation"`
-	Op         string `json:"op"`
-	Args       any    `json:"args"`
+	// Transaction is 0 outside of one.
+	Transaction uint64 `json:"transaction,omitempty"`
+	Op          string `json:"op"`
+	Args        any    `json:"args"`
 }
 
 type logMessage struct {

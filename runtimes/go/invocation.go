@@ -74,14 +74,14 @@ type panicError struct {
 
 func (p *panicError) Error() string { return fmt.Sprintf("panic: %v", p.reason) }
 
-func (inv *invocation) call(op string, args any) (json.RawMessage, error) {
+func (inv *invocation) call(transaction uint64, op string, args any) (json.RawMessage, error) {
 	select {
 	case inv.room <- struct{}{}:
 		defer func() { <-inv.room }()
 	case <-inv.ctx.Done():
 		return nil, cancelled(inv.ctx.Err())
 	}
-	answer, err := inv.sendCall(op, args)
+	answer, err := inv.sendCall(transaction, op, args)
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +97,15 @@ func (inv *invocation) call(op string, args any) (json.RawMessage, error) {
 	}
 }
 
-func (inv *invocation) sendCall(op string, args any) (<-chan *replyMessage, error) {
+func (inv *invocation) sendCall(transaction uint64, op string, args any) (<-chan *replyMessage, error) {
 	inv.mutex.Lock()
 	defer inv.mutex.Unlock()
 	if inv.ended {
 		return nil, Errorf("invocation_ended", 0, "%s: the invocation has been answered already", op)
 	}
 	number, answer := inv.worker.newCall()
-	frame, err := encodeFrame(typeCall, callMessage{Call: number, Invocation: inv.id, Op: op, Args: args})
+	message := callMessage{Call: number, Invocation: inv.id, Transaction: transaction, Op: op, Args: args}
+	frame, err := encodeFrame(typeCall, message)
 	if err != nil {
 		inv.worker.takeCall(number)
 		if errors.Is(err, errTooLarge) {

@@ -27,7 +27,7 @@ class Context {
   }
 
   get db() {
-    return (this.#db ??= new Db((op, args) => this.#invocation.call(op, args)));
+    return (this.#db ??= new Db((op, args, transaction) => this.#invocation.call(op, args, transaction)));
   }
 
   get log() {

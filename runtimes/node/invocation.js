@@ -33,15 +33,16 @@ class Invocation {
     return this.#controller.signal;
   }
 
-  /** Asks the daemon for something; resolves with its answer. */
-  call(op, args) {
+  /** Asks the daemon for something, within a transaction or outside; resolves with its answer. */
+  call(op, args, transaction) {
     return new Promise((resolve, reject) => {
       if (this.#cancelled !== undefined) return reject(this.#cancelled);
       if (this.ended) {
         return reject(new AlyxError('invocation_ended', `${op}: the invocation has been answered already`));
       }
       const id = this.worker.nextCall();
-      const head = `{"call":${id},"invocation":${this.id},"op":${stringify(op)}`;
+      const within = transaction === undefined ? '' : `,"transaction":${transaction}`;
+      const head = `{"call":${id},"invocation":${this.id}${within},"op":${stringify(op)}`;
       const frame = encode(TYPE.call, `${head},"args":${stringify(args)}}`);
       if (frame === null) throw new AlyxError('call_too_large', `${op}: over 16 MiB`, { status: 413 });
       const call = { id, frame, resolve, reject };

@@ -1,4 +1,19 @@
-from typing import Any, Mapping, Optional, Sequence, TypedDict, Union
+from typing import (
+    Any,
+    AsyncContextManager,
+    Awaitable,
+    Callable,
+    ContextManager,
+    Mapping,
+    Optional,
+    Sequence,
+    TypedDict,
+    TypeVar,
+    Union,
+    overload,
+)
+
+T = TypeVar("T")
 
 Json = Any
 
@@ -37,6 +52,20 @@ class Page(TypedDict, total=False):
     limit: int
     next_cursor: str
     total: int
+    snippets: list[Json]
+
+class Groups(TypedDict):
+    groups: list[dict[str, Json]]
+    limit: int
+    more: bool
+
+class BulkResult(TypedDict):
+    count: int
+    more: bool
+    dry_run: bool
+
+class BatchResult(TypedDict):
+    results: list[dict[str, Json]]
 
 class Db:
     def list(
@@ -44,17 +73,110 @@ class Db:
         collection: str,
         *,
         filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
         sort: Union[str, Sequence[str], None] = None,
         limit: Optional[int] = None,
         offset: Optional[int] = None,
+        page: Optional[int] = None,
         cursor: Optional[str] = None,
         count: Optional[bool] = None,
         fields: Union[str, Sequence[str], None] = None,
+        expand: Union[str, Sequence[str], None] = None,
     ) -> Page: ...
-    def get(self, collection: str, id: str) -> Optional[dict[str, Json]]: ...
-    def create(self, collection: str, data: Mapping[str, Json]) -> dict[str, Json]: ...
-    def update(self, collection: str, id: str, data: Mapping[str, Json]) -> dict[str, Json]: ...
-    def delete(self, collection: str, id: str) -> None: ...
+    def get(
+        self,
+        collection: str,
+        id: str,
+        *,
+        fields: Union[str, Sequence[str], None] = None,
+        expand: Union[str, Sequence[str], None] = None,
+        versioned: bool = False,
+    ) -> Optional[dict[str, Json]]: ...
+    def aggregate(
+        self,
+        collection: str,
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        count: Optional[bool] = None,
+        sum: Union[str, Sequence[str], None] = None,
+        avg: Union[str, Sequence[str], None] = None,
+        min: Union[str, Sequence[str], None] = None,
+        max: Union[str, Sequence[str], None] = None,
+        group: Union[str, Sequence[str], None] = None,
+        limit: Optional[int] = None,
+        offset: Optional[int] = None,
+        page: Optional[int] = None,
+    ) -> Groups: ...
+    def create(
+        self,
+        collection: str,
+        data: Mapping[str, Json],
+        *,
+        idempotency_key: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    def upsert(
+        self,
+        collection: str,
+        field: str,
+        data: Mapping[str, Json],
+        *,
+        idempotency_key: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    def update(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Json],
+        *,
+        if_match: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    def replace(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Json],
+        *,
+        if_match: Optional[str] = None,
+        if_none_match: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    def delete(self, collection: str, id: str, *, if_match: Optional[str] = None) -> None: ...
+    def update_many(
+        self,
+        collection: str,
+        data: Mapping[str, Json],
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        sort: Union[str, Sequence[str], None] = None,
+        limit: int,
+        dry_run: Optional[bool] = None,
+    ) -> BulkResult: ...
+    def delete_many(
+        self,
+        collection: str,
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        sort: Union[str, Sequence[str], None] = None,
+        limit: int,
+        dry_run: Optional[bool] = None,
+    ) -> BulkResult: ...
+    def batch(
+        self, operations: Sequence[Mapping[str, Json]], *, idempotency_key: Optional[str] = None
+    ) -> BatchResult: ...
+    @overload
+    def transaction(self, work: None = None) -> ContextManager[Db]: ...
+    @overload
+    def transaction(self, work: Callable[[Db], T]) -> T: ...
 
 class AsyncDb:
     async def list(
@@ -62,17 +184,110 @@ class AsyncDb:
         collection: str,
         *,
         filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
         sort: Union[str, Sequence[str], None] = None,
         limit: Optional[int] = None,
         offset: Optional[int] = None,
+        page: Optional[int] = None,
         cursor: Optional[str] = None,
         count: Optional[bool] = None,
         fields: Union[str, Sequence[str], None] = None,
+        expand: Union[str, Sequence[str], None] = None,
     ) -> Page: ...
-    async def get(self, collection: str, id: str) -> Optional[dict[str, Json]]: ...
-    async def create(self, collection: str, data: Mapping[str, Json]) -> dict[str, Json]: ...
-    async def update(self, collection: str, id: str, data: Mapping[str, Json]) -> dict[str, Json]: ...
-    async def delete(self, collection: str, id: str) -> None: ...
+    async def get(
+        self,
+        collection: str,
+        id: str,
+        *,
+        fields: Union[str, Sequence[str], None] = None,
+        expand: Union[str, Sequence[str], None] = None,
+        versioned: bool = False,
+    ) -> Optional[dict[str, Json]]: ...
+    async def aggregate(
+        self,
+        collection: str,
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        count: Optional[bool] = None,
+        sum: Union[str, Sequence[str], None] = None,
+        avg: Union[str, Sequence[str], None] = None,
+        min: Union[str, Sequence[str], None] = None,
+        max: Union[str, Sequence[str], None] = None,
+        group: Union[str, Sequence[str], None] = None,
+        limit: Optional[int] = None,
+        offset: Optional[int] = None,
+        page: Optional[int] = None,
+    ) -> Groups: ...
+    async def create(
+        self,
+        collection: str,
+        data: Mapping[str, Json],
+        *,
+        idempotency_key: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    async def upsert(
+        self,
+        collection: str,
+        field: str,
+        data: Mapping[str, Json],
+        *,
+        idempotency_key: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    async def update(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Json],
+        *,
+        if_match: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    async def replace(
+        self,
+        collection: str,
+        id: str,
+        data: Mapping[str, Json],
+        *,
+        if_match: Optional[str] = None,
+        if_none_match: Optional[str] = None,
+        versioned: Optional[bool] = None,
+    ) -> dict[str, Json]: ...
+    async def delete(self, collection: str, id: str, *, if_match: Optional[str] = None) -> None: ...
+    async def update_many(
+        self,
+        collection: str,
+        data: Mapping[str, Json],
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        sort: Union[str, Sequence[str], None] = None,
+        limit: int,
+        dry_run: Optional[bool] = None,
+    ) -> BulkResult: ...
+    async def delete_many(
+        self,
+        collection: str,
+        *,
+        filter: Union[str, Sequence[str], None] = None,
+        where: Optional[Mapping[str, Json]] = None,
+        search: Optional[str] = None,
+        sort: Union[str, Sequence[str], None] = None,
+        limit: int,
+        dry_run: Optional[bool] = None,
+    ) -> BulkResult: ...
+    async def batch(
+        self, operations: Sequence[Mapping[str, Json]], *, idempotency_key: Optional[str] = None
+    ) -> BatchResult: ...
+    @overload
+    def transaction(self, work: None = None) -> AsyncContextManager[AsyncDb]: ...
+    @overload
+    def transaction(self, work: Callable[[AsyncDb], Union[T, Awaitable[T]]]) -> Awaitable[T]: ...
 
 class Log:
     def __call__(self, *parts: object) -> None: ...

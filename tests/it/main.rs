@@ -44,6 +44,7 @@ mod changes;
 mod commands;
 mod contract;
 mod control;
+mod ctx_db;
 mod docs;
 mod documents;
 mod doors;

@@ -258,6 +258,8 @@ pub enum MailSecurity {
 pub struct Functions {
     pub max_workers: u32,
     pub queue: u32,
+    /// Time that a transaction of a function has.
+    pub transaction_timeout: Duration,
     pub runtimes: Option<PathBuf>,
 }
 
@@ -400,7 +402,12 @@ impl Config {
                 admin_per_minute: limit(3_000),
             },
             mail: Mail::defaults(mode),
-            functions: Functions { max_workers: 32, queue: 1_000, runtimes: None },
+            functions: Functions {
+                max_workers: 32,
+                queue: 1_000,
+                transaction_timeout: Duration::from_secs(2),
+                runtimes: None,
+            },
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },
             logging: Logging { level: "info".to_owned(), format: LogFormat::Text },
             cors: Cors { allowed_origins: Vec::new() },

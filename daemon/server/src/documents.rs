@@ -10,6 +10,7 @@ use alyx_core::catalog::{Catalog, CollectionEntry};
 use alyx_core::document::{Access, Document};
 use alyx_core::identity::Identity;
 use alyx_store::Store;
+use serde_json::json;
 
 use crate::auth::UserCache;
 use crate::catalog::CatalogHandle;
@@ -26,6 +27,7 @@ mod once;
 mod precondition;
 mod profile;
 mod replace;
+mod transaction;
 mod update;
 mod writing;
 
@@ -35,6 +37,7 @@ pub use judge::{Judge, to_json};
 pub use list::reading;
 pub use once::Once;
 pub use precondition::{Precondition, etag, is_among};
+pub use transaction::OpenTransaction;
 
 /// Name of the collection behind accounts.
 pub const USERS: &str = "users";
@@ -56,6 +59,18 @@ pub struct Written {
     pub status: u16,
     pub id: String,
     pub json: Vec<u8>,
+}
+
+impl Written {
+    /// `{"status", "id", "etag", "doc"}`, the form in which a batch tells of it.
+    pub fn to_result(&self) -> Vec<u8> {
+        let head = json!({ "status": self.status, "id": self.id, "etag": etag(&self.json) }).to_string();
+        let mut out = head.trim_end_matches('}').as_bytes().to_vec();
+        out.extend_from_slice(b",\"doc\":");
+        out.extend_from_slice(&self.json);
+        out.push(b'}');
+        out
+    }
 }
 
 /// What a document is shown as.

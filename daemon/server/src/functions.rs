@@ -17,6 +17,7 @@
 
 mod bundle;
 mod calls;
+mod document_calls;
 mod ending;
 #[cfg(test)]
 mod fixtures;
@@ -40,6 +41,7 @@ mod supervisor;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod transactions;
 mod worker;
 
 use std::collections::{BTreeMap, HashSet};
@@ -165,18 +167,19 @@ impl Functions {
                 _ = stopped.wait_for(|stop| *stop) => {}
             }
         });
+        let tasks = Tasks::default();
         let shared = Shared::new(
             supervisor.clone(),
-            Arc::new(records::DocumentCalls(documents)),
+            Arc::new(document_calls::DocumentCalls {
+                documents,
+                tasks: tasks.clone(),
+                transaction_timeout: options.transaction_timeout,
+            }),
             options.max_workers as usize,
             options.queue as usize,
         );
-        let maker = Maker {
-            places: Arc::new(places),
-            shared: Arc::new(shared),
-            recorder: recorder.clone(),
-            tasks: Tasks::default(),
-        };
+        let maker =
+            Maker { places: Arc::new(places), shared: Arc::new(shared), recorder: recorder.clone(), tasks };
         let functions = Self(Arc::new(Service {
             store,
             catalog,

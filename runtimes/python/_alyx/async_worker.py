@@ -56,20 +56,20 @@ class AsyncInvocation(Invocation):
         self._room = asyncio.Semaphore(OPEN_CALLS_MAX)
         self._tasks = set()
 
-    def call(self, op, args):
+    def call(self, op, args, transaction=None):
         """A task rather than a coroutine, so that a call nobody awaits still happens."""
-        task = asyncio.ensure_future(self._call(op, args))
+        task = asyncio.ensure_future(self._call(op, args, transaction))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _call(self, op, args):
+    async def _call(self, op, args, transaction):
         async with self._room:
             refusal = self.refusal(op)
             if refusal is not None:
                 raise refusal
             call = _AsyncCall(self)
-            self.send_call(call, op, args)
+            self.send_call(call, op, args, transaction)
             return await call.future
 
     async def wait_for_calls(self):

@@ -42,10 +42,12 @@ class Invocation:
             return Error("invocation_ended", f"{op}: the invocation has been answered already")
         return None
 
-    def send_call(self, call, op, args):
+    def send_call(self, call, op, args, transaction):
         """Sends one call, with `call.reply(message)` and `call.abandon(error)` to settle it."""
         number = self.worker.next_call(call)
         body = {"call": number, "invocation": self.id, "op": op, "args": args}
+        if transaction is not None:
+            body["transaction"] = transaction
         try:
             data = frame.encode(frame.CALL, frame.to_json(body))
             if data is None:
@@ -96,14 +98,14 @@ class SyncInvocation(Invocation):
             self.worker.link.poll()
         return self.cancelled_by is not None
 
-    def call(self, op, args):
+    def call(self, op, args, transaction=None):
         self._take_place()
         call = _SyncCall(self)
         try:
             refusal = self.refusal(op)
             if refusal is not None:
                 raise refusal
-            self.send_call(call, op, args)
+            self.send_call(call, op, args, transaction)
         except BaseException:
             self.give_place()
             raise

@@ -809,6 +809,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "functions",
+        key: "transaction_timeout",
+        default: "`2s`",
+        accepts: "a duration from 10ms to 1m",
+        about: "Time that `ctx.db.transaction` has. Everybody else's writes wait meanwhile.",
+        apply: Apply::One(|config, text| {
+            config.functions.transaction_timeout = duration_within(text, 10, 60_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "sandbox",
         key: "supervisor_socket",
         default: "`<data>/run/control.sock`",

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::writing::{Change, Refusal, Writing, refuse};
-use super::{Documents, Once, Precondition, Written, access_of, entry, etag};
+use super::{Documents, Once, Precondition, Written, access_of, entry};
 use crate::limits::BATCH_OPERATIONS_MAX;
 use crate::problem::{ApiError, Code};
 
@@ -136,7 +136,7 @@ impl Writing<'_, '_, '_> {
             match written {
                 None => out.extend_from_slice(b"{\"status\":204}"),
                 Some(written) => {
-                    append(&mut out, &written);
+                    out.extend_from_slice(&written.to_result());
                     if let Some(name) = &operation.name {
                         let document = serde_json::from_slice(&written.json).unwrap_or_default();
                         named.insert(name.clone(), document);
@@ -232,14 +232,6 @@ fn look_up<'n>(reference: &str, named: &'n Named) -> Result<&'n Value, ApiError>
         );
         ApiError::new(Code::ValidationFailed, detail)
     })
-}
-
-fn append(out: &mut Vec<u8>, written: &Written) {
-    let head = json!({ "status": written.status, "id": written.id, "etag": etag(&written.json) }).to_string();
-    out.extend_from_slice(head.trim_end_matches('}').as_bytes());
-    out.extend_from_slice(b",\"doc\":");
-    out.extend_from_slice(&written.json);
-    out.push(b'}');
 }
 
 /// The same error, with the operation that it is about.

@@ -6,7 +6,7 @@
 
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_store::{Abort, StoredAnswer};
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 use super::writing::{Refusal, Writing};
 use crate::limits::IDEMPOTENCY_KEY_MAX_BYTES;
@@ -23,28 +23,42 @@ pub struct Once {
 impl Once {
     /// Reads a key. Callers do not share keys; those who are not signed in are told apart by address.
     pub fn new(key: &str, who: &Identity, facts: &RequestFacts, body: &[u8]) -> Result<Self, ApiError> {
-        let printable = key.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
-        if !printable || !(1..=IDEMPOTENCY_KEY_MAX_BYTES).contains(&key.len()) {
-            let detail = format!(
-                "Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX_BYTES} printable characters without space."
-            );
-            return Err(ApiError::new(Code::InvalidRequest, detail));
+        Self::check(key)?;
+        let mut request = format!("{}\n{}\n", facts.method, facts.path).into_bytes();
+        for (name, value) in &facts.query {
+            request.extend_from_slice(serde_json::json!([name, value]).to_string().as_bytes());
         }
+        request.push(b'\n');
+        request.extend_from_slice(body);
+        Ok(Self::unchecked(key, who, facts, &request))
+    }
+
+    /// The same for a call of a function, where `request` says all that is asked.
+    pub fn of_call(key: &str, who: &Identity, facts: &RequestFacts, request: &str) -> Result<Self, ApiError> {
+        Self::check(key)?;
+        Ok(Self::unchecked(key, who, facts, request.as_bytes()))
+    }
+
+    fn check(key: &str) -> Result<(), ApiError> {
+        let printable = key.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
+        if printable && (1..=IDEMPOTENCY_KEY_MAX_BYTES).contains(&key.len()) {
+            return Ok(());
+        }
+        let detail = format!(
+            "Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX_BYTES} printable characters without space."
+        );
+        Err(ApiError::new(Code::InvalidRequest, detail))
+    }
+
+    fn unchecked(key: &str, who: &Identity, facts: &RequestFacts, request: &[u8]) -> Self {
         let identity = match who {
             Identity::Anonymous => format!("anonymous@{}", facts.ip),
-            who => who.label(),
+            who => match who.effective() {
+                Identity::Anonymous => format!("{}@{}", who.label(), facts.ip),
+                _ => who.label(),
+            },
         };
-        let mut hash = Context::new(&SHA256);
-        for part in [facts.method.as_str(), &facts.path] {
-            hash.update(part.as_bytes());
-            hash.update(b"\n");
-        }
-        for (name, value) in &facts.query {
-            hash.update(serde_json::json!([name, value]).to_string().as_bytes());
-        }
-        hash.update(b"\n");
-        hash.update(body);
-        Ok(Self { identity, key: key.to_owned(), request: hash.finish().as_ref().to_vec() })
+        Self { identity, key: key.to_owned(), request: digest(&SHA256, request).as_ref().to_vec() }
     }
 }
 

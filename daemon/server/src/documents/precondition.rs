@@ -41,6 +41,19 @@ impl Precondition {
         Err(ApiError::new(Code::PreconditionFailed, detail))
     }
 
+    /// The condition that the values of `If-Match` and `If-None-Match` make of a write.
+    pub fn of(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Self, ApiError> {
+        match (if_match, if_none_match) {
+            (None, None) => Ok(Self::None),
+            (Some(tags), None) => Ok(Self::at(tags)),
+            (None, Some(tags)) if tags.trim() == "*" => Ok(Self::Absent),
+            _ => {
+                let detail = "A write takes If-Match with tags or *, or If-None-Match with *, not both.";
+                Err(ApiError::new(Code::InvalidRequest, detail))
+            }
+        }
+    }
+
     /// The condition that tags of `If-Match` make. A weak tag holds of no document.
     pub fn at(tags: &str) -> Self {
         match tags.trim() {

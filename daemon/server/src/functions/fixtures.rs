@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::calls::{CallHandler, CallResult, Operation};
+use super::calls::{Asked, CallHandler, CallResult};
 use super::ending::Audience;
 use super::job::{Answer, InvokeError, Job};
 use super::recorder::{Execution, Sink};
@@ -96,12 +96,8 @@ impl Sink for Records {
 pub struct WhoCalls;
 
 impl CallHandler for WhoCalls {
-    fn run(
-        &self,
-        identity: Identity,
-        _: Arc<RequestFacts>,
-        _: Operation,
-    ) -> Pin<Box<dyn Future<Output = CallResult> + Send>> {
+    fn run(&self, asked: Asked) -> Pin<Box<dyn Future<Output = CallResult> + Send>> {
+        let identity = asked.identity;
         Box::pin(std::future::ready(Ok(format!("\"{}\"", identity.label()).into_bytes())))
     }
 }

@@ -1,6 +1,7 @@
 //! What the function service takes from the configuration, and where the runtimes' files are.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::source::Freshness;
 use crate::config::{Config, Mode};
@@ -28,6 +29,8 @@ pub struct FunctionsOptions {
     pub max_workers: u32,
     /// Invocations of one function that may wait.
     pub queue: u32,
+    /// How long a transaction of a function may last.
+    pub transaction_timeout: Duration,
 }
 
 impl FunctionsOptions {
@@ -45,6 +48,7 @@ impl FunctionsOptions {
             },
             max_workers: config.functions.max_workers,
             queue: config.functions.queue,
+            transaction_timeout: config.functions.transaction_timeout,
         }
     }
 }

@@ -1,71 +1,23 @@
-//! The function service's ties to the rest of the daemon: records go to the store, calls to the
-//! documents service.
+//! Records of executions go to the store.
 
 use std::pin::Pin;
 use std::sync::Arc;
 
-use alyx_core::identity::{Identity, RequestFacts};
 use alyx_store::{ExecutionRow, LogRow, Store};
 use jiff::Timestamp;
 
-use super::calls::{CallHandler, CallResult, Operation};
 use super::logs::{Line, level_text};
 use super::recorder::{Execution, Sink};
-use crate::documents::{Documents, Precondition, Written};
 use crate::problem::error_chain;
 
 /// Records go to the store.
 pub struct StoreSink(pub Store);
-
-/// Calls go to the documents service.
-pub struct DocumentCalls(pub Documents);
 
 impl Sink for StoreSink {
     fn write(&self, batch: Vec<Arc<Execution>>) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
         let pending = self.0.record_executions(batch.iter().map(|execution| row(execution)).collect());
         Box::pin(async move { pending.await.map_err(|error| error_chain(&error)) })
     }
-}
-
-impl CallHandler for DocumentCalls {
-    fn run(
-        &self,
-        identity: Identity,
-        facts: Arc<RequestFacts>,
-        operation: Operation,
-    ) -> Pin<Box<dyn Future<Output = CallResult> + Send>> {
-        let documents = self.0.clone();
-        Box::pin(async move {
-            let (who, facts) = (&identity, &*facts);
-            let answer = match operation {
-                Operation::Create { collection, data } => {
-                    documents.create(who, facts, &collection, data.get().as_bytes(), None).await.map(json)
-                }
-                Operation::Get { collection, id, params } => {
-                    documents.get(who, facts, &collection, &id, &params).await
-                }
-                Operation::Aggregate { collection, params } => {
-                    documents.aggregate(who, facts, &collection, &params).await
-                }
-                Operation::List { collection, params } => {
-                    documents.list(who, facts, &collection, &params).await
-                }
-                Operation::Update { collection, id, data } => {
-                    let body = data.get().as_bytes();
-                    documents.update(who, facts, &collection, &id, body, Precondition::None).await.map(json)
-                }
-                Operation::Delete { collection, id } => documents
-                    .delete(who, facts, &collection, &id, Precondition::None)
-                    .await
-                    .map(|()| Vec::new()),
-            };
-            answer.map_err(crate::problem::ApiError::into_problem)
-        })
-    }
-}
-
-fn json(written: Written) -> Vec<u8> {
-    written.json
 }
 
 fn row(execution: &Execution) -> ExecutionRow {

@@ -6,16 +6,16 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::schema::FunctionConfig;
 use alyx_protocol::api::Problem;
 use alyx_protocol::limits::{CALLS_PER_INVOCATION_MAX, OPEN_CALLS_MAX, WORKER_PROTOCOL};
 use alyx_protocol::worker::{Call, Failed, FromWorker, Log, LogLevel};
 use tokio::time::Instant;
 
-use super::calls::Operation;
+use super::calls::{Asked, Operation};
 use super::job::{Job, Outcome};
 use super::logs::InvocationLog;
+use super::transactions::OwnTransactions;
 use crate::problem::{Code, problem};
 
 /// Ids on the link stay exact in every language's numbers. Source: `protocol/src/worker.rs`.
@@ -67,6 +67,8 @@ pub struct Open {
     pub since: Instant,
     /// Processor time of the worker when we first looked, and what was used since. Microseconds.
     pub cpu_us: Option<(u64, u64)>,
+    /// Its transaction, which ends with it.
+    transactions: OwnTransactions,
     open_calls: usize,
     calls: u64,
 }
@@ -90,12 +92,8 @@ pub enum Event {
         call: u64,
         /// The invocation it acts for.
         invocation: u64,
-        /// Who is acting.
-        identity: Identity,
-        /// The request behind the invocation.
-        facts: Arc<RequestFacts>,
-        /// What to do.
-        operation: Operation,
+        /// What it asks for, and on whose behalf.
+        asked: Box<Asked>,
     },
     /// Answer a call with this problem.
     Refuse(u64, Box<Problem>),
@@ -135,6 +133,7 @@ impl Session {
             log: InvocationLog::new(self.config.limits.logs_bytes),
             since,
             cpu_us: None,
+            transactions: OwnTransactions::default(),
             open_calls: 0,
             calls: 0,
             job,
@@ -299,9 +298,15 @@ impl Session {
             Err(problem) => return Ok(Event::Refuse(id, problem)),
         };
         open.open_calls += 1;
-        let (identity, facts) = (open.job.identity.clone(), Arc::clone(&open.job.facts));
+        let asked = Asked {
+            identity: open.job.identity.clone(),
+            facts: Arc::clone(&open.job.facts),
+            transactions: open.transactions.0.clone(),
+            within: call.transaction,
+            operation,
+        };
         self.open_calls.insert(id);
-        Ok(Event::Call { call: id, invocation, identity, facts, operation })
+        Ok(Event::Call { call: id, invocation, asked: Box::new(asked) })
     }
 
     /// Whether the number was ever given out on this link.

@@ -29,15 +29,8 @@ impl FromRequestParts<App> for Conditions {
 impl Conditions {
     /// What must hold of the document.
     pub fn precondition(&self) -> Result<Precondition, ApiError> {
-        match (self.list(&header::IF_MATCH)?, self.list(&header::IF_NONE_MATCH)?) {
-            (None, None) => Ok(Precondition::None),
-            (Some(tags), None) => Ok(Precondition::at(&tags)),
-            (None, Some(tags)) if tags.trim() == "*" => Ok(Precondition::Absent),
-            _ => {
-                let detail = "A write takes If-Match with tags or *, or If-None-Match with *, not both.";
-                Err(ApiError::new(Code::InvalidRequest, detail))
-            }
-        }
+        let (if_match, if_none_match) = (self.list(&header::IF_MATCH)?, self.list(&header::IF_NONE_MATCH)?);
+        Precondition::of(if_match.as_deref(), if_none_match.as_deref())
     }
 
     /// Whether the caller has this already (`If-None-Match`).

@@ -64,6 +64,7 @@ codes! {
     BackupDamaged 409 "backup_damaged",
     LastSignIn 409 "last_sign_in",
     TransactionEnded 409 "transaction_ended",
+    TransactionOpen 409 "transaction_open",
     TotpEnabled 409 "totp_enabled",
     PasskeyExists 409 "passkey_exists",
     PasskeyLimit 409 "passkey_limit",

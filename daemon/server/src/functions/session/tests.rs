@@ -114,8 +114,8 @@ async fn calls_have_bounds_and_the_identity_of_their_invocation() {
     };
     for id in 1..=OPEN_CALLS_MAX {
         let event = session.handle(call(id)).unwrap();
-        let Event::Call { identity, .. } = event else { panic!("{event:?}") };
-        assert_eq!(identity.label(), "function:echo/user:u1");
+        let Event::Call { asked, .. } = event else { panic!("{event:?}") };
+        assert_eq!(asked.identity.label(), "function:echo/user:u1");
     }
     assert!(matches!(session.handle(call(OPEN_CALLS_MAX + 1)), Ok(Event::Refuse(..))));
     assert!(session.call_done(1, 1));

@@ -93,8 +93,8 @@ impl Worker {
                 self.pool.slot_free(self.key, None);
                 self.fill()
             }
-            Event::Call { call, invocation, identity, facts, operation } => {
-                let running = self.pool.shared.calls.run(identity, facts, operation);
+            Event::Call { call, invocation, asked } => {
+                let running = self.pool.shared.calls.run(*asked);
                 self.tasks.spawn(async move { TaskDone::Call { call, invocation, result: running.await } });
                 Ok(())
             }
