@@ -344,6 +344,8 @@ pub enum BackupCommand {
     Create,
     /// List backups, newest first
     List,
+    /// Tell how far the database can be brought back
+    Status,
     /// Examine a backup
     Verify {
         /// Its id

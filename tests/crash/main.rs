@@ -8,6 +8,7 @@
 //! | `kill` | `kill -9` at any moment |
 //! | `disk` | a disk that is full, and a database file that is taken away |
 //! | `faults` | system calls that fail: EIO and ENOSPC on the nth write or sync |
+//! | `point` | nothing, and kills: the database is brought back to moments before |
 //! | `power` | the power goes: what was not flushed is on the disk wholly, partly or not at all |
 //!
 //! `writers` is the load and the comparison, `daemon` the process.
@@ -16,6 +17,7 @@ mod daemon;
 mod disk;
 mod faults;
 mod kill;
+mod point;
 mod power;
 mod writers;
 

@@ -1,4 +1,4 @@
-//! `alyx backup create|list|verify|prune|restore`.
+//! `alyx backup create|list|status|verify|prune|restore`.
 
 use serde_json::Value;
 
@@ -23,6 +23,10 @@ pub async fn run(args: Backup, target: &Target, output: Output) -> Result<Exit, 
             let answer = client.get("/api/admin/backups").await?;
             show(&answer, "no backups", output)?;
         }
+        BackupCommand::Status => {
+            let answer = client.get("/api/admin/backups/status").await?;
+            status(&answer, output)?;
+        }
         BackupCommand::Verify { id } => {
             let found = verify(&client, &id).await?;
             if output == Output::Json {
@@ -45,6 +49,17 @@ pub async fn run(args: Backup, target: &Target, output: Output) -> Result<Exit, 
         }
     }
     Ok(Exit::Ok)
+}
+
+fn status(answer: &Value, output: Output) -> Result<(), Failure> {
+    if output == Output::Json {
+        return print::json(answer);
+    }
+    let rows: Vec<Vec<String>> = answer
+        .as_object()
+        .map(|fields| fields.keys().map(|key| vec![key.clone(), cell(answer, key)]).collect())
+        .unwrap_or_default();
+    print::table(&["WHAT", "IS"], &rows)
 }
 
 async fn post(client: &Client, path: &str) -> Result<Value, Failure> {

@@ -3,14 +3,18 @@
 //!
 //! `<id>.db` is a database that can be opened by itself; `<id>.json` says what it holds and its SHA-256.
 
+mod point;
+mod shipping;
+mod target;
+
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io::{self, Read as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alyx_store::{Store, backup};
+use alyx_store::{Mark, Store, backup};
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,13 +26,24 @@ use crate::limits::BACKUP_CHECK_PERIOD;
 use crate::problem::error_chain;
 use crate::serve::told_to_stop;
 
+pub use point::{Holdings, Moment, NoWay};
+use shipping::Shipping;
+pub use shipping::{SEGMENTS, Status};
+pub use target::Target;
+
 /// The backups of a daemon. A cheap clone.
 #[derive(Clone)]
 pub struct Backups {
     store: Store,
     config: config::Backup,
+    target: Target,
+    /// Where files lie that are on their way.
+    scratch: PathBuf,
+    /// Names the key that seals secrets in the database.
+    key: String,
     /// Whoever makes or removes backups waits for the others.
     busy: Arc<Mutex<()>>,
+    shipping: Arc<Shipping>,
 }
 
 /// What is known of a backup.
@@ -44,6 +59,18 @@ pub struct Manifest {
     pub sha256: String,
     /// Version of the daemon.
     pub version: String,
+    /// Names the `secret.key` that seals secrets in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Where it stands among the segments that were kept, if any were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<Mark>,
+}
+
+impl Manifest {
+    fn data(&self) -> String {
+        format!("{}.db", self.id)
+    }
 }
 
 /// Why a backup could not be made, found, examined or removed.
@@ -69,78 +96,101 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
 }
 
 impl Backups {
-    pub fn new(store: Store, config: config::Backup) -> Self {
-        Self { store, config, busy: Arc::default() }
+    /// `key` names the key that seals secrets in the database.
+    pub fn new(store: Store, config: &config::Config, key: String) -> Self {
+        Self {
+            store,
+            target: Target::of(&config.backup),
+            config: config.backup.clone(),
+            scratch: config.server.data.join("cache"),
+            key,
+            busy: Arc::default(),
+            shipping: Arc::default(),
+        }
     }
 
     /// Makes a backup. Writers go on.
     pub async fn create(&self) -> Result<Manifest, BackupError> {
         let _turn = self.busy.lock().await;
-        let directory = self.config.directory.clone();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(at(&directory))?;
         let now = Timestamp::now();
         let id = format!("{}-{}", now.strftime("%Y%m%dt%H%M%Sz"), clock::random_hex::<3>());
-        let path = directory.join(format!("{id}.db"));
+        let folder = match &self.target {
+            Target::Directory(directory) => directory.clone(),
+        };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
+        let path = folder.join(format!("{id}.db"));
         let copied = self.store.copy_to(&path).await?;
-        let made = blocking(move || {
-            let sha256 = sha256(&path)?;
-            let manifest = Manifest {
+        let (file, sealed) = (path.clone(), self.key.clone());
+        let manifest = blocking(move || {
+            Ok(Manifest {
                 id,
                 created_at: clock::text(now),
                 seq: copied.seq,
                 incarnation: copied.incarnation,
                 bytes: copied.bytes,
-                sha256,
+                sha256: sha256(&file)?,
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-            };
-            write_manifest(&path.with_extension("json"), &manifest)?;
-            Ok(manifest)
+                key: Some(sealed),
+                mark: copied.mark,
+            })
         })
         .await?;
+        self.target.put(&manifest.data(), &path).await?;
+        self.put_manifest(&manifest).await?;
+        let made = manifest;
         tracing::info!(backup.id = %made.id, bytes = made.bytes, seq = made.seq, "backup {} is made", made.id);
         Ok(made)
     }
 
+    /// Written last: what has none is no backup.
+    async fn put_manifest(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        let file = self.scratch.join(format!("{}.json", manifest.id));
+        let text = serde_json::to_vec_pretty(manifest).map_err(|error| at(&file)(error.into()))?;
+        fs::write(&file, text).map_err(at(&file))?;
+        let put = self.target.put(&format!("{}.json", manifest.id), &file).await;
+        put.and(fs::remove_file(&file).map_err(at(&file)))
+    }
+
     /// All backups, newest first.
     pub async fn list(&self) -> Result<Vec<Manifest>, BackupError> {
-        let directory = self.config.directory.clone();
-        blocking(move || list(&directory)).await
+        list(&self.target, &self.scratch).await
     }
 
     /// Examines a backup: its checksum, the whole file, every reference.
     pub async fn verify(&self, id: &str) -> Result<Manifest, BackupError> {
-        let (directory, id) = (self.config.directory.clone(), id.to_owned());
-        blocking(move || {
-            let manifest = list(&directory)?.into_iter().find(|found| found.id == id);
-            let manifest = manifest.ok_or(BackupError::NotFound)?;
-            verify_file(&directory.join(format!("{id}.db")))?;
-            Ok(manifest)
-        })
-        .await
+        let manifest = self.list().await?.into_iter().find(|found| found.id == id);
+        let manifest = manifest.ok_or(BackupError::NotFound)?;
+        let expected = manifest.sha256.clone();
+        match &self.target {
+            Target::Directory(directory) => {
+                let path = directory.join(manifest.data());
+                blocking(move || verify_against(&path, Some(&expected))).await?;
+            }
+        }
+        Ok(manifest)
     }
 
-    /// Removes all but the newest `keep`, by default as many as the configuration says. Answers the
-    /// removed.
+    /// Removes all but the newest `keep`, by default as many as the configuration says, and the segments
+    /// that only the removed need. Answers the removed.
     pub async fn prune(&self, keep: Option<usize>) -> Result<Vec<Manifest>, BackupError> {
         let _turn = self.busy.lock().await;
-        let (directory, keep) = (self.config.directory.clone(), keep.unwrap_or(self.config.keep).max(1));
-        blocking(move || {
-            let old: Vec<Manifest> = list(&directory)?.into_iter().skip(keep).collect();
-            for manifest in &old {
-                // The manifest first: what is left of an interrupted removal is no backup.
-                for extension in ["json", "db"] {
-                    let path = directory.join(format!("{}.{extension}", manifest.id));
-                    fs::remove_file(&path).map_err(at(&path))?;
-                }
-            }
-            Ok(old)
-        })
-        .await
+        let keep = keep.unwrap_or(self.config.keep).max(1);
+        let mut kept = self.list().await?;
+        let old = kept.split_off(keep.min(kept.len()));
+        for manifest in &old {
+            // The manifest first: what is left of an interrupted removal is no backup.
+            self.target.remove(&format!("{}.json", manifest.id)).await?;
+            self.target.remove(&manifest.data()).await?;
+        }
+        self.prune_segments(&kept).await?;
+        Ok(old)
     }
 
     /// Where a backup lies.
-    pub fn path(&self, id: &str) -> PathBuf {
-        self.config.directory.join(format!("{id}.db"))
+    pub fn path(&self, id: &str) -> String {
+        match &self.target {
+            Target::Directory(directory) => directory.join(format!("{id}.db")).display().to_string(),
+        }
     }
 
     /// Makes backups as the configuration says, until it is told to stop.
@@ -175,60 +225,58 @@ impl Backups {
 /// Examines a backup file, against its manifest if it has one.
 pub fn verify_file(path: &Path) -> Result<backup::Copied, BackupError> {
     let manifest = path.with_extension("json");
-    if manifest.is_file() {
-        let manifest = read_manifest(&manifest)?;
-        if manifest.sha256 != sha256(path)? {
-            return Err(BackupError::Damaged(
-                "its content does not have the checksum of its manifest".to_owned(),
-            ));
-        }
+    let manifest = manifest.is_file().then(|| read_manifest(&manifest)).transpose()?;
+    verify_against(path, manifest.as_ref().map(|manifest| manifest.sha256.as_str()))
+}
+
+/// Examines a backup file, against a checksum if one is known.
+pub fn verify_against(path: &Path, expected: Option<&str>) -> Result<backup::Copied, BackupError> {
+    if let Some(expected) = expected
+        && expected != sha256(path)?
+    {
+        return Err(BackupError::Damaged(
+            "its content does not have the checksum of its manifest".to_owned(),
+        ));
     }
-    backup::examine(path).map_err(|error| match error {
+    backup::examine(path).map_err(damaged)
+}
+
+/// Tells damage from other failures.
+pub fn damaged(error: alyx_store::Error) -> BackupError {
+    match error {
         alyx_store::Error::Corrupt { .. } | alyx_store::Error::Foreign { .. } => {
             BackupError::Damaged(error.to_string())
         }
         other => other.into(),
-    })
+    }
 }
 
-fn list(directory: &Path) -> Result<Vec<Manifest>, BackupError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(at(directory)(error)),
-    };
+/// All backups of a target, newest first. One without its data, or without a manifest, is none.
+pub async fn list(target: &Target, scratch: &Path) -> Result<Vec<Manifest>, BackupError> {
+    let names = target.list("").await?;
     let mut manifests = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(at(directory))?.path();
-        let is_manifest = path.extension().is_some_and(|extension| extension == "json");
-        if is_manifest && path.with_extension("db").is_file() {
-            let manifest = read_manifest(&path)?;
-            if path.file_stem().is_some_and(|stem| *stem == *manifest.id) {
-                manifests.push(manifest);
-            }
+    for name in &names {
+        let Some(id) = name.strip_suffix(".json") else { continue };
+        if !names.iter().any(|other| other.strip_suffix(".db") == Some(id)) {
+            continue;
+        }
+        let file = scratch.join(format!("manifest-{}", clock::random_hex::<8>()));
+        let read = target.get(name, &file).await.and_then(|()| read_manifest(&file));
+        // It may never have been made.
+        drop(fs::remove_file(&file));
+        let manifest = read?;
+        if manifest.id == id {
+            manifests.push(manifest);
         }
     }
     manifests.sort_by(|a, b| (&b.created_at, &b.id).cmp(&(&a.created_at, &a.id)));
     Ok(manifests)
 }
 
-fn read_manifest(path: &Path) -> Result<Manifest, BackupError> {
+/// Reads what is known of a backup.
+pub fn read_manifest(path: &Path) -> Result<Manifest, BackupError> {
     let text = fs::read(path).map_err(at(path))?;
     serde_json::from_slice(&text).map_err(|error| BackupError::Damaged(format!("its manifest: {error}")))
-}
-
-fn write_manifest(path: &Path, manifest: &Manifest) -> Result<(), BackupError> {
-    let text = serde_json::to_vec_pretty(manifest).map_err(|error| at(path)(error.into()))?;
-    let part = path.with_extension("json.part");
-    let write = || -> io::Result<()> {
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&part, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    write().map_err(at(path))
 }
 
 fn sha256(path: &Path) -> Result<String, BackupError> {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backups::{Moment, Target};
 use crate::config::{Config, Mode, Overrides, Source, load};
 use crate::mail;
 use crate::problem::error_chain;
@@ -40,12 +41,12 @@ enum Command {
     },
     /// Print the JSON Schema of schema.yaml, for editors.
     JsonSchema,
-    /// Examine a backup.
+    /// Examine a backup, or everything in a directory of backups.
     Verify {
-        /// The backup, a file that ends with .db.
+        /// The backup, a file that ends with .db, or a directory.
         file: PathBuf,
     },
-    /// Make a backup the database; the daemon must not run.
+    /// Make a backup, or a moment after one, the database; the daemon must not run.
     Restore(Restore),
     /// Run a compiler within bounds; how the daemon builds functions.
     #[command(hide = true)]
@@ -64,7 +65,17 @@ struct Build {
 #[derive(Debug, Args)]
 struct Restore {
     /// The backup, a file that ends with .db.
-    file: PathBuf,
+    #[arg(conflicts_with_all = ["from", "at", "seq"])]
+    file: Option<PathBuf>,
+    /// Directory with backups and segments; default: where the configuration keeps them.
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+    /// The last moment that is part of it, such as 2026-03-01T09:30:00Z; default: the newest.
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
+    /// The last change that is part of it.
+    #[arg(long, value_name = "N", conflicts_with = "at")]
+    seq: Option<u64>,
     /// Configuration file; default: alyx.yaml in the project's directory, if there is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -140,7 +151,19 @@ pub fn run() -> ExitCode {
         Command::Restore(flags) => {
             let overrides = Overrides { project: flags.project, data: flags.data, ..Overrides::default() };
             match read_config(flags.config.as_deref(), &overrides, Mode::Production) {
-                Ok(config) => restore::restore(&flags.file, &config, flags.replace),
+                Ok(config) => {
+                    let moment = match (flags.at, flags.seq) {
+                        (Some(at), _) => Moment::At(at.as_microsecond()),
+                        (None, Some(seq)) => Moment::Seq(seq),
+                        (None, None) => Moment::Newest,
+                    };
+                    let source = match (flags.file, flags.from) {
+                        (Some(file), _) => restore::Source::File(file),
+                        (None, Some(from)) => restore::Source::Point(Target::Directory(from), moment),
+                        (None, None) => restore::Source::Point(Target::of(&config.backup), moment),
+                    };
+                    restore::restore(&source, &config, flags.replace)
+                }
                 Err(code) => code,
             }
         }

@@ -94,6 +94,10 @@ pub struct Backup {
     pub directory: PathBuf,
     pub every: Option<Duration>,
     pub keep: usize,
+    /// How often what is written is carried there.
+    pub ship_every: Option<Duration>,
+    /// Bytes that may wait while it cannot be.
+    pub ship_limit_bytes: usize,
 }
 
 /// Section `auth`.
@@ -390,7 +394,13 @@ impl Config {
                 secure_delete: SecureDelete::Off,
                 migration_backups: 5,
             },
-            backup: Backup { directory: PathBuf::new(), every: None, keep: 7 },
+            backup: Backup {
+                directory: PathBuf::new(),
+                every: None,
+                keep: 7,
+                ship_every: None,
+                ship_limit_bytes: 1 << 30,
+            },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             auth: Auth::defaults(mode),
             oauth: Vec::new(),

@@ -129,6 +129,9 @@ pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 /// How long the answer to a request with an `Idempotency-Key` is given again.
 pub const ANSWERS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 
+/// Bytes of the write-ahead log that may be in no segment while none can be written.
+pub const UNKEPT_LOG_MAX: u64 = 256 << 20;
+
 /// How often it is looked whether a backup is due.
 pub const BACKUP_CHECK_PERIOD: Duration = Duration::from_secs(60);
 

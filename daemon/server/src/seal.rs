@@ -11,12 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::clock;
 
 /// Seals and opens. A cheap clone.
 #[derive(Clone)]
-pub struct Sealer(Arc<RandomizedNonceKey>);
+pub struct Sealer(Arc<Inner>);
+
+struct Inner {
+    key: RandomizedNonceKey,
+    name: String,
+}
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -42,8 +48,14 @@ impl Sealer {
             Err(error) => return Err(failed(error)),
         };
         let damaged = || failed(io::Error::new(io::ErrorKind::InvalidData, "it does not hold 32 bytes"));
+        let name = name_of(&key);
         let key = RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| damaged())?;
-        Ok(Self(Arc::new(key)))
+        Ok(Self(Arc::new(Inner { key, name })))
+    }
+
+    /// Tells this key from others and nothing of it.
+    pub fn name(&self) -> &str {
+        &self.0.name
     }
 
     /// Encrypts `secret`, which belongs to `owner`.
@@ -51,6 +63,7 @@ impl Sealer {
         let mut text = secret.to_vec();
         let nonce = self
             .0
+            .key
             .seal_in_place_append_tag(Aad::from(owner.as_bytes()), &mut text)
             .expect("a few kilobytes are within the algorithm's bounds");
         let mut sealed = nonce.as_ref().to_vec();
@@ -63,10 +76,30 @@ impl Sealer {
         let (nonce, text) = sealed.split_at_checked(NONCE_LEN).ok_or(NotOurs)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotOurs)?;
         let mut text = text.to_vec();
-        let length =
-            self.0.open_in_place(nonce, Aad::from(owner.as_bytes()), &mut text).map_err(|_| NotOurs)?.len();
+        let length = self
+            .0
+            .key
+            .open_in_place(nonce, Aad::from(owner.as_bytes()), &mut text)
+            .map_err(|_| NotOurs)?
+            .len();
         text.truncate(length);
         Ok(text)
+    }
+}
+
+fn name_of(key: &[u8]) -> String {
+    let mut context = Context::new(&SHA256);
+    context.update(b"alyx secret.key ");
+    context.update(key);
+    clock::hex(&context.finish().as_ref()[..16])
+}
+
+/// The name of the key in a file; `None` if there is no file.
+pub fn name_of_file(path: &Path) -> io::Result<Option<String>> {
+    match fs::read(path) {
+        Ok(key) => Ok(Some(name_of(&key))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alyx_store::{OnChange, Options, Store};
+use alyx_store::{OnChange, Options, Shipping, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -127,6 +127,7 @@ async fn serve_store(
     let listeners = Listeners::bind(config, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
+    let backups = Backups::new(store.clone(), config, sealer.name().to_owned());
     let mail = Mail::start(config, mode, address, sealer.clone())?;
     let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
     let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users.clone()));
@@ -137,7 +138,6 @@ async fn serve_store(
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
 
-    let backups = Backups::new(store.clone(), config.backup.clone());
     let (stop, stopped) = watch::channel(false);
     let app = App::new(Parts {
         config: Arc::clone(config),
@@ -167,7 +167,8 @@ async fn serve_store(
         let functions = functions.clone();
         tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
     }
-    tasks.spawn(backups.run(stopped.clone()));
+    tasks.spawn(backups.clone().run(stopped.clone()));
+    tasks.spawn(backups.ship(config.backup.ship_every, stopped.clone()));
     tasks.spawn(mail::outbox::run(mail, store.clone(), stopped.clone()));
     tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
     tasks.spawn(feed_watchdog(stopped));
@@ -254,6 +255,10 @@ fn store_options(config: &Config) -> Options {
     options.readers = database.readers;
     options.secure_delete = database.secure_delete;
     options.read_timeout = database.statement_timeout;
+    options.shipping = config.backup.ship_every.map(|_| Shipping {
+        log_bytes_max: limits::UNKEPT_LOG_MAX,
+        waiting_bytes_max: config.backup.ship_limit_bytes as u64,
+    });
     options
 }
 

@@ -4,7 +4,9 @@
 //! ended, no part of a transaction. Writers go on meanwhile. A file of the wanted name exists only when the
 //! copy is complete and on the disk. Where copies are kept and for how long is the caller's business.
 
+mod replay;
 mod restore;
+pub(crate) mod segment;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,15 @@ use std::path::{Path, PathBuf};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
+pub use replay::Replay;
 pub use restore::{InTheWay, Restored, restore};
+pub use segment::{Commit, Header, SegmentName, examine_segment, header as segment_header, time_of};
 
 use crate::connection::{self, file_error, open_private, sync_directory};
 use crate::limits::COPY_PAGES;
 use crate::readers::{Lane, Reading};
-use crate::{Error, Pending, Store};
+use crate::writer::ship::ShipShared;
+use crate::{Error, Mark, Pending, Store};
 
 /// What a copy holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub struct Copied {
     pub seq: u64,
     /// Which database it is a copy of.
     pub incarnation: String,
+    /// Where it stands among the segments that are kept, if any are.
+    pub mark: Option<Mark>,
 }
 
 impl Store {
@@ -37,16 +44,17 @@ impl Store {
     /// [`Error::Busy`] if many copies wait already, and [`Error::Interrupted`]; no file is left then.
     pub fn copy_to(&self, path: impl Into<PathBuf>) -> Pending<Copied> {
         let path = path.into();
-        self.read_until(Lane::Copy, self.deadline(), move |reading| copy(reading, &path))
+        let ship = self.ship_shared();
+        self.read_until(Lane::Copy, self.deadline(), move |reading| copy(reading, &path, ship.as_deref()))
     }
 }
 
-fn copy(reading: &Reading<'_>, path: &Path) -> Result<Copied, Error> {
+fn copy(reading: &Reading<'_>, path: &Path, ship: Option<&ShipShared>) -> Result<Copied, Error> {
     if path.exists() {
         return Err(file_error(path)(std::io::ErrorKind::AlreadyExists.into()));
     }
     let part = with_suffix(path, ".part");
-    let copied = copy_pages(reading, &part).and_then(|copied| {
+    let copied = copy_pages(reading, &part, ship).and_then(|copied| {
         fs::rename(&part, path).map_err(file_error(path))?;
         sync_directory(path)?;
         Ok(copied)
@@ -60,13 +68,19 @@ fn copy(reading: &Reading<'_>, path: &Path) -> Result<Copied, Error> {
     copied
 }
 
-fn copy_pages(reading: &Reading<'_>, part: &Path) -> Result<Copied, Error> {
+fn copy_pages(reading: &Reading<'_>, part: &Path, ship: Option<&ShipShared>) -> Result<Copied, Error> {
     let source = reading.connection;
     let file = open_private(part)?;
     file.set_len(0).map_err(file_error(part))?;
+    let before = ship.map(ShipShared::mark);
     // The snapshot begins with the first read and is held until the last page is copied.
     source.execute_batch("BEGIN")?;
     let (seq, incarnation) = position(source)?;
+    let after = ship.map(ShipShared::mark);
+    let mark = before
+        .zip(after)
+        .filter(|(before, after)| before.chain == after.chain)
+        .map(|(before, after)| Mark { commit: after.commit, ..before });
     let mut target = Connection::open(part)?;
     // The file is useless until it is complete, and is synced then.
     target.execute_batch("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF;")?;
@@ -84,7 +98,7 @@ fn copy_pages(reading: &Reading<'_>, part: &Path) -> Result<Copied, Error> {
     source.execute_batch("COMMIT")?;
     file.sync_all().map_err(file_error(part))?;
     let bytes = file.metadata().map_err(file_error(part))?.len();
-    Ok(Copied { bytes, seq, incarnation })
+    Ok(Copied { bytes, seq, incarnation, mark })
 }
 
 /// Examines a copy: the whole file with its indexes, and every reference between documents. Blocks.
@@ -102,7 +116,7 @@ pub fn examine(path: &Path) -> Result<Copied, Error> {
         return Err(Error::Corrupt { detail: format!("{broken} references lead nowhere") });
     }
     let (seq, incarnation) = position(&connection)?;
-    Ok(Copied { bytes, seq, incarnation })
+    Ok(Copied { bytes, seq, incarnation, mark: None })
 }
 
 /// A copy is never written to, so nothing is locked and no log is looked for beside it.
@@ -131,7 +145,7 @@ pub(crate) fn position(connection: &Connection) -> Result<(u64, String), Error> 
     Ok((seq.unsigned_abs(), incarnation))
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

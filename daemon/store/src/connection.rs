@@ -80,6 +80,9 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&options.path, flags)?;
     configure(&connection)?;
+    // Closing must not empty the log of what is not kept yet, however soon it is.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, options.shipping.is_some())?;
+    let autocheckpoint = if options.shipping.is_some() { 0 } else { AUTOCHECKPOINT_PAGES };
     refuse_foreign(&connection, &options.path)?;
     if options.check == OpenCheck::Quick {
         quick_check(&connection)?;
@@ -97,7 +100,7 @@ pub(crate) fn open_writer(options: &Options) -> Result<Connection, Error> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = {synchronous};
          PRAGMA secure_delete = {secure_delete};
-         PRAGMA wal_autocheckpoint = {AUTOCHECKPOINT_PAGES};
+         PRAGMA wal_autocheckpoint = {autocheckpoint};
          PRAGMA journal_size_limit = {JOURNAL_BYTES_MAX};"
     ))?;
     if let Some(max_bytes) = options.max_bytes {

@@ -21,6 +21,7 @@ pub(crate) use pending::Reply;
 use crate::limits::{READERS_MAX, READERS_MIN};
 use crate::queue::{Queue, Refused};
 use crate::readers::{Lane, ReadJob, Readers, Reading};
+use crate::writer::ship::{self, ShipShared, ShipState};
 use crate::writer::{Command, Job, OpenedFile, Queued, Step, Writer, WriterLink};
 use crate::{AuditRow, Error, Options, connection};
 
@@ -90,6 +91,9 @@ impl Store {
     /// [`Error::Corrupt`], [`Error::DiskFull`], [`Error::ReadOnly`].
     pub fn open(options: &Options) -> Result<Self, Error> {
         let lock = connection::prepare_file(&options.path)?;
+        if options.shipping.is_none() {
+            ship::forget(&ship::folder_of(&options.path))?;
+        }
         let connection = connection::open_writer(options)?;
         let reader_count = options.readers.clamp(READERS_MIN, READERS_MAX);
         let (readers, reader_threads) = Readers::start(options, reader_count)?;
@@ -145,6 +149,23 @@ impl Store {
             database_bytes: size(""),
             wal_bytes: size("-wal"),
         }
+    }
+
+    /// Puts everything that is committed into a segment, if segments are kept.
+    ///
+    /// Fails as writes do if the segment cannot be written; it is tried again before the log is emptied.
+    pub fn ship(&self) -> Pending<()> {
+        self.write(Command::Ship, ())
+    }
+
+    /// How keeping segments goes on; `None` if none are kept. Does not wait.
+    #[must_use]
+    pub fn ship_state(&self) -> Option<ShipState> {
+        self.ship_shared().map(|shared| shared.state().clone())
+    }
+
+    pub(crate) fn ship_shared(&self) -> Option<Arc<ShipShared>> {
+        self.shared.writer.ship()
     }
 
     /// Examines the whole file, indexes included. Takes long; give it a deadline.

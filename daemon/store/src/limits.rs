@@ -76,6 +76,12 @@ pub const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// earlier, when it is idle; this holds under constant load.
 pub const AUTOCHECKPOINT_PAGES: u32 = 4_000;
 
+/// Pause after a segment could not be written.
+pub const SHIP_RETRY: Duration = Duration::from_secs(1);
+
+/// Largest header of a segment: some hundred thousand commits. Unit: bytes.
+pub const SEGMENT_HEADER_MAX: u32 = 64 * 1024 * 1024;
+
 /// Size to which the write-ahead log is cut back after a checkpoint.
 pub const JOURNAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -32,8 +32,20 @@ pub struct Options {
     pub secure_delete: SecureDelete,
     /// Told of commits that made changes.
     pub on_change: OnChange,
+    /// Keeps every commit in segments, for going back to any moment.
+    pub shipping: Option<Shipping>,
     /// Told of every statement that the writer begins, with its text. Tests stop the process there.
     pub on_statement: Option<fn(&str)>,
+}
+
+/// Bounds of keeping commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shipping {
+    /// Bytes of the log that may be without a segment while none can be written. Beyond it they are given
+    /// up, which is said, and writing goes on.
+    pub log_bytes_max: u64,
+    /// Bytes of segments that may wait to be carried away. Beyond it they are given up, which is said.
+    pub waiting_bytes_max: u64,
 }
 
 /// Called by the writer after each commit that made changes, with the highest sequence number it may
@@ -100,6 +112,7 @@ impl Options {
             clock: Timestamp::now,
             secure_delete: SecureDelete::default(),
             on_change: OnChange::default(),
+            shipping: None,
             on_statement: None,
         }
     }

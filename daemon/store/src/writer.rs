@@ -7,6 +7,7 @@
 
 mod command;
 mod lease;
+pub(crate) mod ship;
 mod watch;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,7 +30,8 @@ use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WR
 use crate::migrate::guard::Guard;
 use crate::migrate::{self, Restore};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, OnChange, Options, time};
+use crate::{AuditRow, Error, OnChange, Options, backup, time};
+use ship::{Ship, ShipShared};
 
 /// The writer's way to the database and what a command may know.
 pub(crate) struct Session<'a> {
@@ -58,6 +60,7 @@ pub(crate) struct Writer {
     write_timeout: Duration,
     shared: Arc<Shared>,
     guard: Guard,
+    ship: Option<Ship>,
 }
 
 /// What became of a group of commands before its commit.
@@ -80,9 +83,14 @@ struct Shared {
     health: Mutex<Health>,
     /// The applied schema, for reads that need it.
     schema: Mutex<Option<Arc<Schema>>>,
+    ship: Option<Arc<ShipShared>>,
 }
 
 impl WriterLink {
+    pub(crate) fn ship(&self) -> Option<Arc<ShipShared>> {
+        self.0.ship.clone()
+    }
+
     pub(crate) fn push(&self, queued: Queued) -> Result<(), Refused> {
         self.0.queue.push(queued)
     }
@@ -132,11 +140,13 @@ type WriterThread = JoinHandle<Result<(), Error>>;
 
 impl Writer {
     pub(crate) fn start(
-        connection: Connection,
+        mut connection: Connection,
         options: &Options,
     ) -> Result<(WriterLink, WriterThread), Error> {
         let schema = migrate::stored_schema(&connection)?;
+        let ship = options.shipping.map(|limits| Ship::open(&mut connection, options, limits)).transpose()?;
         let shared = Arc::new(Shared {
+            ship: ship.as_ref().map(Ship::shared),
             queue: Queue::new(WRITE_QUEUE_MAX),
             health: Mutex::new(Health::Ok),
             schema: Mutex::new(schema.clone()),
@@ -150,6 +160,7 @@ impl Writer {
             write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
             guard: Guard::default(),
+            ship,
         };
         let thread = thread::Builder::new()
             .name("alyx-write".to_owned())
@@ -176,14 +187,21 @@ impl Writer {
                 Popped::Quiet => {
                     self.recover();
                     uncheckpointed = false;
-                    self.checkpoint("PASSIVE").unwrap_or_else(|error| {
-                        tracing::warn!(error = %error, "checkpoint failed; the next one makes up for it");
-                    });
+                    // With segments it is done when they are, so that quiet moments do not make many.
+                    if self.ship.is_none() {
+                        self.checkpoint_or_warn();
+                    }
                 }
                 Popped::Closed => break,
             }
         }
-        self.checkpoint("TRUNCATE")?;
+        if let Some(ship) = &mut self.ship {
+            // The log stays: the next opening goes on from it.
+            ship.ship(&self.connection, (self.clock)())?;
+            self.checkpoint("PASSIVE")?;
+        } else {
+            self.checkpoint("TRUNCATE")?;
+        }
         self.connection.close().map_err(|(_, error)| error.into())
     }
 
@@ -223,6 +241,43 @@ impl Writer {
         Ok(self.connection.query_row(&statement, [], |_| Ok(()))?)
     }
 
+    fn checkpoint_or_warn(&self) {
+        self.checkpoint("PASSIVE").unwrap_or_else(|error| {
+            tracing::warn!(error = %error, "checkpoint failed; the next one makes up for it");
+        });
+    }
+
+    /// Commits, and remembers when that was and up to which change.
+    fn finish_transaction(&mut self, last_change: Option<u64>) -> Result<(), Error> {
+        if let Some(ship) = &self.ship {
+            ship.begin_commit();
+        }
+        let outcome = self.execute("COMMIT");
+        if let Some(ship) = &mut self.ship {
+            ship.end_commit((self.clock)(), last_change);
+        }
+        outcome
+    }
+
+    /// Puts what is committed into a segment, and what the log holds into the database if that is `due`.
+    fn keep(&mut self, due: fn(&mut Ship) -> bool) -> Result<(), Error> {
+        let Some(ship) = &mut self.ship else { return Ok(()) };
+        ship.ship(&self.connection, (self.clock)())?;
+        if due(ship) {
+            ship.checkpointed();
+            self.checkpoint_or_warn();
+        }
+        Ok(())
+    }
+
+    /// A log that has become long is emptied after it was kept.
+    fn keep_log_short(&mut self) {
+        if self.ship.as_mut().is_some_and(Ship::is_long) {
+            // Its failure is in the state and the log already.
+            let _told = self.keep(|_| true);
+        }
+    }
+
     /// Splits a batch where a command wants a transaction to itself, and keeps the order.
     fn serve(&mut self, batch: Vec<Queued>) {
         let mut group = Vec::with_capacity(batch.len());
@@ -247,6 +302,10 @@ impl Writer {
             let outcome = self.restore(&job.input);
             return job.reply.send(outcome);
         }
+        if let Command::Ship(job) = queued.command {
+            let outcome = self.keep(|ship| ship.is_worth_a_checkpoint());
+            return job.reply.send(outcome);
+        }
         let prepared = self.guard.install(&mut self.connection);
         if let Err(error) = prepared.and_then(|()| self.execute("PRAGMA foreign_keys = OFF")) {
             return queued.command.refuse(error);
@@ -264,6 +323,8 @@ impl Writer {
     fn restore(&mut self, input: &Restore) -> Result<(), Error> {
         let now = time::to_text((self.clock)());
         self.file.check()?;
+        // What is taken back can be gone back to, if it can be kept.
+        let _told = self.keep(|_| false);
         self.limit_statements(None)?;
         let outcome = migrate::prepare_restore(&self.connection, input, &now).and_then(|copy| {
             self.connection.flush_prepared_statement_cache();
@@ -275,8 +336,13 @@ impl Writer {
         });
         migrate::clean_restore(&input.scratch);
         outcome?;
+        if let Some(ship) = &mut self.ship {
+            ship.restored(&self.connection, (self.clock)())?;
+        }
         self.schema = migrate::stored_schema(&self.connection)?;
         lock(&self.shared.schema).clone_from(&self.schema);
+        // Whoever waits for a change finds that this is another incarnation.
+        (self.on_change.0)(backup::position(&self.connection)?.0);
         Ok(())
     }
 
@@ -293,7 +359,7 @@ impl Writer {
         }
         let Ran { settled, mut outcome, next_schema, last_change } = self.run_group(group);
         if outcome.is_ok() {
-            outcome = self.execute("COMMIT");
+            outcome = self.finish_transaction(last_change);
         }
         if let Err(error) = &outcome {
             self.roll_back(error);
@@ -307,6 +373,7 @@ impl Writer {
         if let (Ok(()), Some(seq)) = (&outcome, last_change) {
             (self.on_change.0)(seq);
         }
+        self.keep_log_short();
     }
 
     /// Runs every command under its savepoint. The outcome is an error if the transaction as a whole is

@@ -312,6 +312,32 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "backup",
+        key: "ship_every",
+        default: "`off`",
+        accepts: "off or a duration from 1s to 1h",
+        about: "How often what was written since is carried to the backups, so that the database can be brought back to any moment. What a lost disk takes with it is at most this much.",
+        apply: Apply::One(|config, text| {
+            config.backup.ship_every = match text {
+                "off" => None,
+                text => Some(duration_within(text, 1_000, 3_600_000)?),
+            };
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "ship_limit",
+        default: "`1gb`",
+        accepts: "a size from 1mb to 1024gb",
+        about: "What may wait beside the database while it cannot be carried to the backups. Beyond it it is given up, which leaves a gap that `alyx backup status` names; writing goes on.",
+        apply: Apply::One(|config, text| {
+            config.backup.ship_limit_bytes =
+                size_bytes(text).filter(|bytes| (1 << 20..=1 << 40).contains(bytes)).ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "auth",
         key: "registration",
         default: "`open`",

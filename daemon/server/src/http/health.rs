@@ -34,6 +34,7 @@ pub struct Components {
     pub database: Component,
     pub schema: Component,
     pub supervisor: Component,
+    pub backups: Component,
 }
 
 /// A part.
@@ -46,8 +47,14 @@ pub struct Component {
 
 /// How everything does now. Waits for nothing.
 pub fn health(app: &App) -> Health {
-    let components = Components { database: database(app), schema: schema(app), supervisor: supervisor(app) };
-    let state = components.database.state.max(components.schema.state).max(components.supervisor.state);
+    let components = Components {
+        database: database(app),
+        schema: schema(app),
+        supervisor: supervisor(app),
+        backups: backups(app),
+    };
+    let parts = [&components.database, &components.schema, &components.supervisor, &components.backups];
+    let state = parts.map(|part| part.state).into_iter().max().unwrap_or(State::Ok);
     Health { state, components }
 }
 
@@ -81,6 +88,14 @@ fn schema(app: &App) -> Component {
         None
     };
     Component { state: if reason.is_none() { State::Ok } else { State::Degraded }, reason }
+}
+
+fn backups(app: &App) -> Component {
+    if app.backups.is_failing() {
+        let reason = "what is written is not carried to the backups; `alyx backup status` says why";
+        return Component { state: State::Degraded, reason: Some(reason) };
+    }
+    Component { state: State::Ok, reason: None }
 }
 
 fn supervisor(app: &App) -> Component {

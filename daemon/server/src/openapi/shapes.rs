@@ -225,8 +225,10 @@ fn health() -> Value {
         json!({
             "state": state(),
             "components": object(
-                json!({ "database": component, "schema": component, "supervisor": component }),
-                &["database", "schema", "supervisor"],
+                json!({
+                    "database": component, "schema": component, "supervisor": component, "backups": component,
+                }),
+                &["database", "schema", "supervisor", "backups"],
             ),
         }),
         &["state", "components"],

@@ -46,6 +46,7 @@ pub(crate) enum Command {
     DeleteDocument(Job<documents::Delete, ()>),
     Migrate(Job<migrate::Migration, migrate::Report>),
     Restore(Job<migrate::Restore, ()>),
+    Ship(Job<(), ()>),
     CreateAccount(Job<accounts::Create, Account>),
     SetPasswordHash(Job<accounts::SetPasswordHash, ()>),
     RehashPassword(Job<accounts::RehashPassword, ()>),
@@ -117,6 +118,7 @@ macro_rules! with_job {
             Command::DeleteDocument($job) => $body,
             Command::Migrate($job) => $body,
             Command::Restore($job) => $body,
+            Command::Ship($job) => $body,
             Command::CreateAccount($job) => $body,
             Command::SetPasswordHash($job) => $body,
             Command::RehashPassword($job) => $body,
@@ -168,7 +170,7 @@ macro_rules! with_job {
 impl Command {
     /// Whether it shares its transaction with no other command.
     pub(crate) const fn is_alone(&self) -> bool {
-        matches!(self, Self::Migrate(_) | Self::Restore(_))
+        matches!(self, Self::Migrate(_) | Self::Restore(_) | Self::Ship(_))
     }
 
     /// Whether it borrows the writer.
@@ -187,8 +189,9 @@ impl Command {
             Self::UpdateDocument(job) => job.run(session, documents::update),
             Self::DeleteDocument(job) => job.run(session, documents::delete),
             Self::Migrate(job) => job.run(session, migrate::migrate),
-            // The writer does it itself, outside of any transaction.
+            // The writer does these itself, outside of any transaction.
             Self::Restore(job) => job.run(session, |_, _| Err(Error::Busy)),
+            Self::Ship(job) => job.run(session, |_, ()| Err(Error::Busy)),
             Self::CreateAccount(job) => job.run(session, accounts::create),
             Self::SetPasswordHash(job) => job.run(session, accounts::set_password_hash),
             Self::RehashPassword(job) => job.run(session, accounts::rehash_password),

@@ -84,6 +84,7 @@ impl Writer {
             tracing::error!(error = %error, "the deadline of a transaction could not be taken away");
         }
         self.finish(end);
+        self.keep_log_short();
         steps.close();
         while let Popped::Items(left) = steps.drain(1, None) {
             left.into_iter().for_each(|step| step.refuse(Error::TransactionEnded));
@@ -123,10 +124,10 @@ impl Writer {
         }
     }
 
-    fn finish(&self, end: End) {
+    fn finish(&mut self, end: End) {
         match end {
             End::Commit(reply, last_change) => {
-                let outcome = self.execute("COMMIT");
+                let outcome = self.finish_transaction(last_change);
                 if let Err(error) = &outcome {
                     self.roll_back(error);
                 }

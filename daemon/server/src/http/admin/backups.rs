@@ -3,6 +3,7 @@
 pub mod create;
 pub mod list;
 pub mod prune;
+pub mod status;
 pub mod verify;
 
 use crate::backups::BackupError;

@@ -36,6 +36,14 @@ pub fn routes() -> Vec<Route> {
             || post(backups::create::handle),
         ),
         route(
+            Method::GET,
+            "/api/admin/backups/status",
+            "backupStatus",
+            "Tell how far the database can be brought back",
+            Success::Json(200, "BackupStatus"),
+            || get(backups::status::handle),
+        ),
+        route(
             Method::POST,
             "/api/admin/backups/prune",
             "pruneBackups",

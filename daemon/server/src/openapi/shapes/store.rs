@@ -11,7 +11,11 @@ pub fn all() -> Map<String, Value> {
     let backup = object(
         json!({
             "id": text(), "created_at": text(), "seq": whole(), "incarnation": text(), "bytes": whole(),
-            "sha256": text(), "version": text(),
+            "sha256": text(), "version": text(), "key": text(),
+            "mark": object(
+                json!({ "chain": text(), "segment": whole(), "commit": whole() }),
+                &["chain", "segment", "commit"],
+            ),
         }),
         &["id", "created_at", "seq", "incarnation", "bytes", "sha256", "version"],
     );
@@ -33,6 +37,15 @@ pub fn all() -> Map<String, Value> {
         "Backup": backup,
         "BackupList": object(json!({ "backups": { "type": "array", "items": backup } }), &["backups"]),
         "RemovedBackups": object(json!({ "removed": { "type": "array", "items": backup } }), &["removed"]),
+        "BackupStatus": object(
+            json!({
+                "state": { "type": "string", "enum": ["off", "ok", "failing"] },
+                "target": text(), "chain": text(), "broken_because": text(), "kept_until": text(),
+                "kept_seq": whole(), "log_bytes": whole(), "waiting_bytes": whole(),
+                "waiting_segments": whole(), "failing_since": text(), "error": text(),
+            }),
+            &["state", "target", "log_bytes", "waiting_bytes", "waiting_segments"],
+        ),
         "VerifiedBackup": object(json!({ "backup": backup, "path": text() }), &["backup", "path"]),
     });
     match shapes {

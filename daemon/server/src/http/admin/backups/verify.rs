@@ -15,5 +15,5 @@ pub async fn handle(
 ) -> Result<Json<Value>, ApiError> {
     let backup = app.backups.verify(&id).await?;
     let path = app.backups.path(&backup.id);
-    Ok(Json(json!({ "backup": backup, "path": path.display().to_string() })))
+    Ok(Json(json!({ "backup": backup, "path": path })))
 }
