@@ -239,6 +239,27 @@ async fn bodies_that_are_too_large_are_refused_on_every_route() {
 }
 
 #[tokio::test]
+async fn sign_in_takes_small_bodies_only() {
+    const MOST: usize = 64 * 1024;
+    let server = lab().await;
+    let anon = server.anon();
+    let body = |bytes: usize| {
+        let empty = json!({ "email": "a@example.org", "password": "" }).to_string().len();
+        json!({ "email": "a@example.org", "password": "x".repeat(bytes - empty) }).to_string()
+    };
+    for path in ["/api/auth/login", "/api/auth/register"] {
+        let fits = anon.send(Method::POST, path, Some(body(MOST))).await;
+        assert_ne!(fits.status, 413, "{path}: {fits}");
+        anon.send(Method::POST, path, Some(body(MOST + 1))).await.expect_error(413, "body_too_large");
+    }
+    // Documents may be larger, as configured.
+    let ada = server.user("ada").await;
+    let post = json!({ "title": "a", "author": ada.id(), "body": "x".repeat(MOST) });
+    ada.create("posts", post).await.expect_created();
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn m40_every_route_answers_problems_and_security_headers() {
     let server = lab().await;
     let anon = server.anon();

@@ -87,6 +87,14 @@ pub const TOKEN_MAX_BYTES: usize = 4_096;
 /// Passwords hashed at once; each takes 19 MiB.
 pub const HASHES_AT_ONCE: usize = 4;
 
+/// Niceness of the threads that hash, the most there is: of two threads that want a processor, one that
+/// serves requests gets about 98 parts of 100 (`sched(7)`).
+pub const HASHING_NICENESS: i32 = 19;
+
+/// Longest body below `/api/auth/`, where everybody may send one: an address, a password, the fields of
+/// an own account, what a passkey says. Unit: bytes.
+pub const AUTH_BODY_MAX_BYTES: usize = 64 * 1024;
+
 /// Callers that may wait for a hash before the answer is `overloaded`.
 pub const HASHES_WAITING_MAX: usize = 256;
 

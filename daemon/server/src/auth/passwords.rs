@@ -1,5 +1,6 @@
-//! Password hashes: Argon2id, in a bounded pool so that they cannot starve requests. Hashes of bcrypt
-//! that were imported are verified as well, and replaced when their owner signs in.
+//! Password hashes: Argon2id, so many at once and on threads of low priority, so that they cannot starve
+//! requests. Hashes of bcrypt that were imported are verified as well, and replaced when their owner
+//! signs in.
 //!
 //! Verifying takes the same time whether or not there is an account: a caller without a hash verifies
 //! against one that no password has.
@@ -13,11 +14,11 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::clock;
 use crate::config::{Hashing, PasswordRule};
-use crate::limits::{HASHES_AT_ONCE, HASHES_WAITING_MAX, PASSWORD_MAX_BYTES};
+use crate::limits::{HASHES_AT_ONCE, HASHES_WAITING_MAX, HASHING_NICENESS, PASSWORD_MAX_BYTES};
 use crate::problem::{ApiError, Code, internal};
 
 /// One password a line, lower case. Where they come from: `docs/decisions/0009-passwords.md`.
@@ -85,12 +86,25 @@ impl Passwords {
         }
         let _waiting = Waiting(&self.waiting);
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| overloaded())?;
-        let worked = tokio::task::spawn_blocking(move || {
+        let (done, worked) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("hash".to_owned()).spawn(move || {
+            give_way();
             let value = work();
             drop(slot);
-            value
+            // Nobody waits for it when the request was given up.
+            drop(done.send(value));
         });
+        // It ends by itself within one hash; the slot bounds how many there are.
+        thread.map_err(|error| internal("start a thread that hashes", &error))?;
         worked.await.map_err(|error| internal("hash a password", &error).into())
+    }
+}
+
+/// Lowers the priority of this thread alone, which Linux keeps for each thread: whoever only reads is
+/// served first, however many guess at passwords.
+fn give_way() {
+    if let Err(error) = rustix::process::nice(HASHING_NICENESS) {
+        tracing::debug!(%error, "passwords are hashed at the priority of everything else");
     }
 }
 

@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_travel_encrypted() {
+    fn secrets_travel_encrypted_to_providers() {
         for (issuer, accepted) in [
             ("https://a.example", true),
             ("http://a.example", false),

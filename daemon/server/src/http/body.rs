@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
-use crate::limits::{BODIES_MAX_BYTES, BODY_FREE_BYTES};
+use crate::limits::{AUTH_BODY_MAX_BYTES, BODIES_MAX_BYTES, BODY_FREE_BYTES};
 use crate::problem::{ApiError, Code};
+use crate::throttle::Class;
 
 /// A body that is declared to be JSON. It is not parsed yet.
 #[derive(Clone, Debug)]
@@ -39,7 +40,17 @@ impl FromRequest<App> for JsonBody {
             return Err(ApiError::new(Code::UnsupportedMediaType, detail));
         }
         let server = &app.config.server;
-        app.bodies.read(request.into_body(), server.body_limit_bytes, server.body_timeout).await.map(Self)
+        let limit_bytes =
+            limit_of(Class::of(request.method(), request.uri().path()), server.body_limit_bytes);
+        app.bodies.read(request.into_body(), limit_bytes, server.body_timeout).await.map(Self)
+    }
+}
+
+/// Longest body of a class of routes, of which `configured` is the most.
+fn limit_of(class: Class, configured: usize) -> usize {
+    match class {
+        Class::Auth => configured.min(AUTH_BODY_MAX_BYTES),
+        _ => configured,
     }
 }
 
