@@ -21,6 +21,19 @@ impl Connection {
 
     /// Sends a whole request and reads a whole answer; panics unless its status starts with 2.
     pub async fn call(&mut self, request: &[u8]) {
+        self.exchange(request).await;
+        assert_eq!(self.buffer.get(9), Some(&b'2'), "{}", String::from_utf8_lossy(&self.buffer));
+    }
+
+    /// Sends a whole request and reads a whole answer, whatever its status; that and its body.
+    pub async fn ask(&mut self, request: &[u8]) -> (u16, &[u8]) {
+        let body = self.exchange(request).await;
+        let status = self.buffer.get(9..12).and_then(|status| str::from_utf8(status).ok()?.parse().ok());
+        (status.expect("an answer has a status"), &self.buffer[body..])
+    }
+
+    /// Where the body of the answer begins.
+    async fn exchange(&mut self, request: &[u8]) -> usize {
         self.stream.write_all(request).await.expect("send");
         self.buffer.clear();
         let (mut end, mut length) = (0, Length::Bytes(0));
@@ -34,7 +47,7 @@ impl Connection {
                 length = Length::of(&self.buffer[..end]);
             }
         }
-        assert_eq!(self.buffer.get(9), Some(&b'2'), "{}", String::from_utf8_lossy(&self.buffer));
+        end
     }
 }
 

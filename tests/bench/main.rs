@@ -5,6 +5,7 @@
 //! | `service` | start of the daemon, idle memory |
 //! | `functions` | warm and cold invocations, beside the bare interpreters |
 //! | `sandbox` | the supervisor alone: set-up time, memory |
+//! | `accounts` | sign-in and refresh beside PocketBase, reads while passwords are guessed |
 //! | `documents` | create, get, list, search under rules, beside PocketBase |
 //! | `pocketbase` | starts and fills that |
 //! | `production` | the service as a package runs it |
@@ -13,6 +14,7 @@
 //!
 //! Server and client share the machine. Build with `--release` before believing a number.
 
+mod accounts;
 mod documents;
 mod functions;
 mod http;
@@ -24,11 +26,13 @@ mod service;
 
 use crate::report::Report;
 
-/// What can be measured by itself: `alyx-bench sandbox documents`.
-const GROUPS: [&str; 4] = ["service", "functions", "sandbox", "documents"];
+/// What can be measured by itself: `alyx-bench sandbox documents`; with `--page` that is written into the
+/// page as well.
+const GROUPS: [&str; 5] = ["service", "functions", "sandbox", "accounts", "documents"];
 
 fn main() -> std::process::ExitCode {
-    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let (options, chosen): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument == "--page");
     if let Some(unknown) = chosen.iter().find(|name| !GROUPS.contains(&name.as_str())) {
         eprintln!("error: there is no group {unknown}: it is one of {}", GROUPS.join(", "));
         return std::process::ExitCode::from(2);
@@ -41,11 +45,12 @@ fn main() -> std::process::ExitCode {
                 "service" => service::measure(&mut report).await,
                 "functions" => functions::measure(&mut report).await,
                 "sandbox" => sandbox::measure(&mut report).await,
+                "accounts" => accounts::measure(&mut report).await,
                 _ => documents::measure(&mut report).await,
             }
         }
     });
-    match report.finish(chosen.is_empty()) {
+    match report.finish(chosen.is_empty() || !options.is_empty()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: failed to write the report: {error}");

@@ -73,6 +73,21 @@ impl PocketBase {
         serde_json::from_str(&text).expect("pocketbase answers JSON")
     }
 
+    /// Makes accounts, each with [`PASSWORD`], whose hashes have this cost of bcrypt, and sends no mails
+    /// about where they sign in.
+    pub async fn accounts(&self, emails: &[String], cost: u32) {
+        let mut users = self.send("GET", "collections/users", &Value::Null).await;
+        let fields = users["fields"].as_array_mut().expect("a collection has fields");
+        let password = fields.iter_mut().find(|field| field["name"] == "password").expect("a password");
+        password["cost"] = json!(cost);
+        let change = json!({ "fields": users["fields"], "authAlert": { "enabled": false } });
+        self.send("PATCH", "collections/users", &change).await;
+        for email in emails {
+            let account = json!({ "email": email, "password": PASSWORD, "passwordConfirm": PASSWORD });
+            self.send("POST", "collections/users/records", &account).await;
+        }
+    }
+
     /// Creates documents, a thousand in a transaction.
     pub async fn fill(&self, collection: &str, documents: impl Iterator<Item = Value>) {
         let url = format!("/api/collections/{collection}/records");

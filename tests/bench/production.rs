@@ -47,6 +47,11 @@ pub fn supervisor_config(project: &Project) -> Value {
 impl Production {
     /// Starts a prepared project.
     pub async fn start(project: Project) -> Self {
+        Self::start_with(project, &[]).await
+    }
+
+    /// Starts a prepared project with more of its configuration in the environment.
+    pub async fn start_with(project: Project, settings: &[(&str, &str)]) -> Self {
         let run = project.data().join("run");
         let supervisor = command("alyx-supervisor", &project)
             .arg("--config")
@@ -70,6 +75,7 @@ impl Production {
                 ["READS", "WRITES", "FUNCTIONS"]
                     .map(|what| (format!("ALYX_LIMITS_{what}_PER_MINUTE"), "off")),
             )
+            .envs(settings.iter().copied())
             .spawn()
             .expect("start alyxd");
         let socket = run.join("admin.sock");

@@ -26,10 +26,20 @@ pub enum Bar {
     None,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
+    /// Of the machine when measuring began.
+    load: String,
     figures: Vec<Figure>,
     lines: Vec<[String; 5]>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default().to_owned();
+        Self { load, figures: Vec::new(), lines: Vec::new() }
+    }
 }
 
 impl Report {
@@ -51,8 +61,8 @@ impl Report {
         self.figures.push(Figure { figure: figure.to_owned(), value, unit, bar: number, reference });
     }
 
-    /// Prints the table and writes the file; the page too if everything was measured.
-    pub fn finish(self, whole: bool) -> io::Result<()> {
+    /// Prints the table and writes the file; the page too if that is wanted.
+    pub fn finish(self, page: bool) -> io::Result<()> {
         let mut lines = vec![["figure", "value", "bar", "reference", ""].map(str::to_owned)];
         lines.extend(self.lines);
         let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -65,19 +75,19 @@ impl Report {
         let folder = tree::root().join("target/bench");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)?;
-        if whole { write_page(&lines) } else { Ok(()) }
+        if page { write_page(&lines, &self.load) } else { Ok(()) }
     }
 }
 
 /// Puts the table into `docs/performance.md`.
-fn write_page(lines: &[[String; 5]]) -> io::Result<()> {
+fn write_page(lines: &[[String; 5]], load: &str) -> io::Result<()> {
     const FROM: &str = "<!-- written by make bench -->\n";
     const TO: &str = "<!-- end -->";
     let path = tree::root().join("docs/performance.md");
     let page = fs::read_to_string(&path)?;
     let (before, rest) = page.split_once(FROM).expect("the page has a place for the table");
     let (_, after) = rest.split_once(TO).expect("the table has an end");
-    let mut table = machine();
+    let mut table = machine(load);
     for (number, line) in lines.iter().enumerate() {
         table.push_str(&format!("| {} |\n", line.join(" | ")));
         if number == 0 {
@@ -87,15 +97,21 @@ fn write_page(lines: &[[String; 5]]) -> io::Result<()> {
     fs::write(path, format!("{before}{FROM}{table}{TO}{after}"))
 }
 
-/// What the figures were measured on.
-fn machine() -> String {
+/// What the figures were measured on, and what else ran there.
+fn machine(load: &str) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = read("/proc/sys/kernel/osrelease");
     let model = model.map_or("unknown processor", |(_, name)| name);
-    format!("Measured on {cores} cores of {model}, Linux {}.\n\n", kernel.trim())
+    let loaded = load.parse().is_ok_and(|load: f64| load > 0.5);
+    let others =
+        if loaded { "; other work ran on them, so they are worse than they would be alone" } else { "" };
+    let kernel = kernel.trim();
+    format!(
+        "Measured on {cores} cores of {model}, Linux {kernel}, with a load of {load} before it began{others}.\n\n"
+    )
 }
 
 /// The value below which this part of all values lies. Unit: milliseconds.
