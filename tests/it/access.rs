@@ -278,6 +278,37 @@ async fn m10_administration_needs_an_administrator() {
     server.stop().await;
 }
 
+/// Generated from the description of the API, so a route that is added is among them.
+#[tokio::test]
+async fn m10_no_route_of_administrators_answers_others() {
+    let server = lab().await;
+    let ada = server.user("ada").await;
+    let openapi = server.anon().get_path("/api/openapi.json").await.expect_ok();
+    let mut tried = 0;
+    for (path, methods) in openapi["paths"].as_object().expect("paths") {
+        if !path.starts_with("/api/admin/") {
+            continue;
+        }
+        let path = path.replace(['{', '}'], "");
+        for method in methods.as_object().expect("methods").keys() {
+            let Ok(method) = Method::from_bytes(method.to_uppercase().as_bytes()) else { continue };
+            if !["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str()) {
+                continue;
+            }
+            let body = (method != Method::GET).then(|| "{}".to_owned());
+            server
+                .anon()
+                .send(method.clone(), &path, body.clone())
+                .await
+                .expect_error(401, "unauthenticated");
+            ada.send(method, &path, body).await.expect_error(403, "forbidden");
+            tried += 1;
+        }
+    }
+    assert!(tried >= 15, "only {tried} routes were tried");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn m13_login_does_not_tell_which_accounts_exist() {
     let server = lab().await;

@@ -127,6 +127,31 @@ async fn the_examples_of_reading_documents_work() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn the_examples_of_serving_http_work() {
+    let text = fs::read_to_string(tree::root().join("docs/http.md")).unwrap();
+    let configs = blocks(&text, "yaml");
+    let [tls, proxy, origins] = configs.as_slice() else { panic!("{configs:#?}") };
+    // Files and ports of this test.
+    let tls = tls
+        .replace("/etc/alyx/tls/fullchain.pem", "tls.pem")
+        .replace("/etc/alyx/tls/privkey.pem", "tls.key")
+        .replace("0.0.0.0:443", "127.0.0.1:0")
+        .replace("127.0.0.1:8090", "127.0.0.1:0");
+    let project = Project::example("basic").with("alyx.yaml", &tls);
+    crate::tls::certify(&project.folder(), "localhost").await;
+    let server = TestServer::start(project).await;
+    let status = server.over_admin_socket().get_path("/api/admin/status").await.expect_ok();
+    assert!(status["tls_listen"].is_string(), "{status}");
+    server.stop().await;
+    let project = Project::example("basic").with("alyx.yaml", &format!("{proxy}\n{origins}\n"));
+    let server = TestServer::start(project).await;
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 6);
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
 fn documents() -> Vec<(String, String)> {
     tree::files(".")
         .into_iter()

@@ -9,6 +9,7 @@
 //! | `access` | rules, tokens, administrators |
 //! | `auth_sessions` | how sessions begin, go on and end |
 //! | `auth_tokens` | tokens in the eyes of others, keys, cookies |
+//! | `forged` | tokens that somebody else made |
 //! | `documents` | bodies, lists, names |
 //! | `changes` | the change feed |
 //! | `functions` | hostile and failing functions, the pool |
@@ -49,6 +50,7 @@ mod docs;
 mod documents;
 mod doors;
 mod edges;
+mod forged;
 mod functions;
 mod hostile;
 mod injection;

@@ -18,7 +18,7 @@ async fn run(program: &str, arguments: &[&str]) -> Output {
 }
 
 /// Writes a certificate for `localhost` and its key.
-async fn certify(folder: &Path, common_name: &str) {
+pub async fn certify(folder: &Path, common_name: &str) {
     let path = |name: &str| folder.join(name).display().to_string();
     let made = run(
         "openssl",

@@ -20,6 +20,10 @@ fn accounts() -> String {
     fs::read_to_string(tree::root().join("docs/auth.md")).expect("docs/auth.md exists")
 }
 
+fn checks() -> String {
+    fs::read_to_string(tree::root().join("docs/auth-checks.md")).expect("docs/auth-checks.md exists")
+}
+
 /// Names of all test functions of the workspace.
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
@@ -55,9 +59,28 @@ fn the_security_document_names_tests_that_exist() {
 
 #[test]
 fn the_page_about_accounts_names_tests_that_exist() {
-    let (tests, named) = (tests(), named(&accounts()));
-    assert!(named.len() > 20, "the page names {} tests", named.len());
-    expect_none("a test that docs/auth.md names exists", named.difference(&tests));
+    let (tests, checks) = (tests(), checks());
+    let named: BTreeSet<String> = named(&accounts()).union(&named(&checks)).cloned().collect();
+    assert!(named.len() > 40, "the pages name {} tests", named.len());
+    expect_none("a test that docs/auth.md and docs/auth-checks.md name exists", named.difference(&tests));
+}
+
+#[test]
+fn every_item_of_a_standard_has_a_test_or_a_reason() {
+    const REASONS: [&str; 3] = ["by construction", "not applicable", "reason"];
+    let page = checks();
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| item |"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 90, "the page has {} items", rows.len());
+    let is_held = |row: &&Vec<&str>| match row.as_slice() {
+        [_, here, tests] => !named(tests).is_empty() || (REASONS.contains(tests) && !here.is_empty()),
+        _ => false,
+    };
+    let bare = rows.iter().filter(|row| !is_held(row)).map(|row| row.join(" | "));
+    expect_none("an item has its tests or a reason", bare);
 }
 
 /// What the page lists behind `Actions:`, against the table of `audit.rs`.
