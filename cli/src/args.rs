@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 
 /// A backend on your own Linux host: documents, accounts and sandboxed functions.
 #[derive(Debug, Parser)]
@@ -64,6 +65,8 @@ pub enum Command {
     Schema(Schema),
     /// Show and forget who was guessed at too often
     Lockouts(Lockouts),
+    /// List and export who did what
+    Audit(Audit),
     /// Plan, apply and take back changes of the schema
     Migrate(Migrate),
     /// Print the version, as --version does
@@ -333,6 +336,68 @@ pub enum LockoutsCommand {
 }
 
 #[derive(Debug, Args)]
+pub struct Audit {
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List the newest rows of the audit log
+    List {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// At most this many
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        limit: u32,
+    },
+    /// Print every row, oldest first
+    Export {
+        #[command(flatten)]
+        filter: AuditFilter,
+        /// How to write them
+        #[arg(long, value_enum, default_value_t = AuditFormat::Jsonl)]
+        format: AuditFormat,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct AuditFilter {
+    /// Only of this identity, such as user:01J9Z3M8Q4
+    #[arg(long)]
+    pub identity: Option<String>,
+    /// Only this action, or a family such as session.*
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only what was done to this
+    #[arg(long)]
+    pub target: Option<String>,
+    /// Only what ended so: ok, denied or failed
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Only from this address
+    #[arg(long)]
+    pub address: Option<String>,
+    /// Only of this request
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// Not before this time, or this long ago, such as 24h
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub since: Option<Timestamp>,
+    /// Before this time, or this long ago
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum AuditFormat {
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with a line of headings
+    Csv,
+}
+
+#[derive(Debug, Args)]
 pub struct Backup {
     #[command(subcommand)]
     pub command: BackupCommand,
@@ -446,6 +511,17 @@ pub enum MigrateCommand {
 /// The address of `--listen`. Names are not looked up: they may stand for several addresses.
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "write an address with its port, such as 127.0.0.1:8090".to_owned())
+}
+
+/// A time as RFC 3339, or how long ago it was.
+fn time(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(time);
+    }
+    let ago = text.parse::<Span>().and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()));
+    let ago = ago.ok().filter(|ago| !ago.is_negative());
+    ago.and_then(|ago| Timestamp::now().checked_sub(ago).ok())
+        .ok_or_else(|| "write a time such as 2026-01-31T12:00:00Z, or how long ago, such as 24h".to_owned())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! One file a command: ask the daemon, print. What several commands share is here.
 
+pub mod audit;
 pub mod backup;
 pub mod doctor;
 pub mod executions;
@@ -20,7 +21,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 13] = [
+const ROW_MEMBERS: [&str; 14] = [
+    "entries",
     "backups",
     "removed",
     "docs",

@@ -7,6 +7,7 @@
 //! | `backup` | backups, made and restored |
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
+//! | `audit` | the audit log: filters, pages, exports, retention |
 //! | `auth_sessions` | how sessions begin, go on and end |
 //! | `auth_tokens` | tokens in the eyes of others, keys, cookies |
 //! | `forged` | tokens that somebody else made |
@@ -37,6 +38,7 @@
 //! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
+mod audit;
 mod auth_sessions;
 mod auth_tokens;
 mod backup;

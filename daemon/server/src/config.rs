@@ -29,6 +29,7 @@ pub struct Config {
     pub server: Server,
     pub database: Database,
     pub changes: Changes,
+    pub audit: Audit,
     pub backup: Backup,
     pub auth: Auth,
     pub oauth: Vec<Provider>,
@@ -86,6 +87,12 @@ pub enum Synchronous {
 pub struct Changes {
     pub keep_for: Duration,
     pub keep_count: u64,
+}
+
+/// Section `audit`.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    pub keep_for: Duration,
 }
 
 /// Section `backup`.
@@ -402,6 +409,7 @@ impl Config {
                 ship_limit_bytes: 1 << 30,
             },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
+            audit: Audit { keep_for: Duration::from_secs(400 * 24 * 3_600) },
             auth: Auth::defaults(mode),
             oauth: Vec::new(),
             limits: Limits {

@@ -122,6 +122,9 @@ pub const WATCH_DEBOUNCE: Duration = Duration::from_millis(60);
 /// Longest time that ceaseless file events put a reload off.
 pub const WATCH_REST_MAX: Duration = Duration::from_millis(500);
 
+/// Rows in one page of the audit log.
+pub const AUDIT_PAGE_MAX: u32 = 1_000;
+
 /// Users in one page of the administrators' list.
 pub const USERS_PAGE_MAX: u32 = 1_000;
 

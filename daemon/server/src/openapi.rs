@@ -192,6 +192,7 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         "listUsers" => shapes::page_parameters(),
         "listMails" => shapes::mail_parameters(),
         "showPage" => vec![("token", json!({ "type": "string" }))],
+        "listAudit" => shapes::store::audit_parameters(),
         "clearLockouts" => vec![("account", json!({ "type": "string" }))],
         "listExecutions" | "functionLogs" => shapes::execution_parameters(route.operation),
         _ => Vec::new(),

@@ -1,4 +1,5 @@
-//! Removes what has been kept long enough: ended sessions, executions with their logs, changes, kept answers.
+//! Removes what has been kept long enough: ended sessions, executions with their logs, changes, kept answers,
+//! rows of the audit log.
 //!
 //! Each sweep removes a bounded number at a time, so that it never holds the writer for long.
 
@@ -8,23 +9,23 @@ use alyx_store::{Pending, Store};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::config::Changes;
+use crate::config::{Audit, Changes};
 use crate::limits;
 use crate::problem::error_chain;
 use crate::serve::told_to_stop;
 
 /// Sweeps at once and then every [`limits::RETENTION_PERIOD`] until it is told to stop.
-pub async fn run(store: Store, changes: Changes, mut stopped: watch::Receiver<bool>) {
+pub async fn run(store: Store, (changes, audit): (Changes, Audit), mut stopped: watch::Receiver<bool>) {
     let mut due = tokio::time::interval(limits::RETENTION_PERIOD);
     loop {
         tokio::select! {
             () = told_to_stop(&mut stopped) => return,
-            _ = due.tick() => sweep(&store, &changes, &stopped).await,
+            _ = due.tick() => sweep(&store, (&changes, &audit), &stopped).await,
         }
     }
 }
 
-async fn sweep(store: &Store, changes: &Changes, stopped: &watch::Receiver<bool>) {
+async fn sweep(store: &Store, (changes, audit): (&Changes, &Audit), stopped: &watch::Receiver<bool>) {
     let now = Timestamp::now();
     // A day later than needed, so that ended sessions outlive their access tokens.
     let day_ago = now - Duration::from_secs(24 * 3_600);
@@ -35,6 +36,7 @@ async fn sweep(store: &Store, changes: &Changes, stopped: &watch::Receiver<bool>
     trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
     let oldest = now - changes.keep_for;
     trim("changes", stopped, || store.trim_changes(changes.keep_count, oldest)).await;
+    trim("rows of the audit log", stopped, || store.trim_audit(now - audit.keep_for)).await;
 }
 
 /// Repeats one kind of removal until there is nothing left to remove.

@@ -170,7 +170,7 @@ async fn serve_store(
     tasks.spawn(backups.clone().run(stopped.clone()));
     tasks.spawn(backups.ship(config.backup.ship_every, stopped.clone()));
     tasks.spawn(mail::outbox::run(mail, store.clone(), stopped.clone()));
-    tasks.spawn(retention::run(store, config.changes.clone(), stopped.clone()));
+    tasks.spawn(retention::run(store, (config.changes.clone(), config.audit.clone()), stopped.clone()));
     tasks.spawn(feed_watchdog(stopped));
     print_setup(&auth, mode).await?;
     notify(State::Ready);

@@ -58,7 +58,7 @@ mod writer;
 
 pub use accounts::{Account, NewAccount};
 pub use answers::StoredAnswer;
-pub use audit::{AuditOutcome, AuditRow};
+pub use audit::{AuditFilter, AuditOutcome, AuditPage, AuditRecord, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
 pub use documents::{AggregatePage, ListPage, Plan};

@@ -279,6 +279,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "audit",
+        key: "keep_for",
+        default: "`400d`",
+        accepts: "a duration from 1s to 3650d",
+        about: "Rows of the audit log older than this are removed.",
+        apply: Apply::One(|config, text| {
+            config.audit.keep_for = duration_within(text, 1_000, 3_650 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "backup",
         key: "directory",
         default: "`<data>/backups`",

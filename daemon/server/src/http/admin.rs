@@ -1,5 +1,6 @@
 //! `/api/admin/…`: accounts and the daemon itself, for administrators.
 
+pub mod audit;
 pub mod backups;
 pub mod create_user;
 pub mod delete_user;

@@ -132,7 +132,7 @@ fn own(route: &Route) -> &'static [Code] {
             Code::NothingToRollBack,
         ],
         "login" => &[Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired],
-        "clearLockouts" => &[Code::InvalidParameter],
+        "clearLockouts" | "listAudit" => &[Code::InvalidParameter],
         "anonymous" => &[Code::AnonymousRefused, Code::InvalidCredentials],
         "setup" => &[Code::SetupRefused, Code::UniqueViolation, Code::InvalidCredentials],
         "upgrade" => &[Code::Conflict, Code::UniqueViolation, Code::CsrfRejected, Code::InvalidCredentials],

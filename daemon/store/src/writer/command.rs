@@ -70,6 +70,7 @@ pub(crate) enum Command {
     SetConsumer(Job<changes::SetConsumer, ()>),
     RemoveConsumer(Job<String, bool>),
     AppendAudit(Job<AuditRow, ()>),
+    TrimAudit(Job<audit::Trim, u64>),
     TrimAnswers(Job<answers::Trim, u64>),
     Transact(Job<transaction::Program, ()>),
     /// Carried out by the writer itself, see `lease`.
@@ -142,6 +143,7 @@ macro_rules! with_job {
             Command::SetConsumer($job) => $body,
             Command::RemoveConsumer($job) => $body,
             Command::AppendAudit($job) => $body,
+            Command::TrimAudit($job) => $body,
             Command::TrimAnswers($job) => $body,
             Command::Transact($job) => $body,
             Command::Lend($job) => $body,
@@ -215,6 +217,7 @@ impl Command {
             Self::SetConsumer(job) => job.run(session, changes::set_consumer),
             Self::RemoveConsumer(job) => job.run(session, changes::remove_consumer),
             Self::AppendAudit(job) => job.run(session, audit::append),
+            Self::TrimAudit(job) => job.run(session, audit::trim),
             Self::TrimAnswers(job) => job.run(session, answers::trim),
             Self::Transact(job) => job.run(session, transaction::run),
             Self::Lend(job) => job.run(session, lease::refuse),

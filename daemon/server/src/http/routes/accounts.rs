@@ -140,6 +140,9 @@ fn administration() -> Vec<Route> {
             .gives(200, "SessionList"),
         admin(Method::DELETE, SESSIONS, || delete(admin::end_user_sessions::handle))
             .does("endUserSessions", "End the sessions of an account"),
+        admin(Method::GET, "/api/admin/audit", || get(admin::audit::handle))
+            .does("listAudit", "List who did what")
+            .gives(200, "AuditLog"),
         admin(Method::GET, "/api/admin/signing-keys", || get(admin::signing_keys::handle))
             .does("listSigningKeys", "List the keys that sign access tokens")
             .gives(200, "SigningKeyList"),

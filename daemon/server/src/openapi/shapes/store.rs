@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::object;
-use crate::limits::{BACKUPS_MAX, CHANGES_PAGE_DEFAULT, CHANGES_PAGE_MAX, CHANGES_WAIT_MAX_S};
+use crate::limits::{
+    AUDIT_PAGE_MAX, BACKUPS_MAX, CHANGES_PAGE_DEFAULT, CHANGES_PAGE_MAX, CHANGES_WAIT_MAX_S,
+};
 
 pub fn all() -> Map<String, Value> {
     let text = || json!({ "type": "string" });
@@ -34,6 +36,7 @@ pub fn all() -> Map<String, Value> {
             }),
             &["changes", "next", "at_end"],
         ),
+        "AuditLog": audit_log(),
         "Backup": backup,
         "BackupList": object(json!({ "backups": { "type": "array", "items": backup } }), &["backups"]),
         "RemovedBackups": object(json!({ "removed": { "type": "array", "items": backup } }), &["removed"]),
@@ -52,6 +55,41 @@ pub fn all() -> Map<String, Value> {
         Value::Object(shapes) => shapes,
         _ => Map::new(),
     }
+}
+
+fn audit_log() -> Value {
+    let text = || json!({ "type": "string" });
+    let row = object(
+        json!({
+            "seq": { "type": "integer" }, "at": text(), "identity": text(), "address": text(), "action": text(),
+            "target": text(), "outcome": { "enum": ["ok", "denied", "failed"] }, "request_id": text(),
+            "details": { "type": "object" },
+        }),
+        &["seq", "at", "identity", "address", "action", "target", "outcome", "request_id", "details"],
+    );
+    let place = json!({ "type": ["integer", "null"] });
+    object(
+        json!({
+            "entries": { "type": "array", "items": row }, "limit": { "type": "integer" },
+            "next_before": place, "next_after": place,
+        }),
+        &["entries", "limit"],
+    )
+}
+
+/// Query parameters of the audit log.
+pub fn audit_parameters() -> Vec<(&'static str, Value)> {
+    let texts = ["identity", "action", "target", "request_id", "address"];
+    let mut parameters: Vec<_> = texts.into_iter().map(|name| (name, json!({ "type": "string" }))).collect();
+    parameters.push(("outcome", json!({ "type": "string", "enum": ["ok", "denied", "failed"] })));
+    parameters
+        .extend(["since", "until"].map(|name| (name, json!({ "type": "string", "format": "date-time" }))));
+    parameters.extend(["before", "after"].map(|name| (name, json!({ "type": "integer", "minimum": 0 }))));
+    parameters.push((
+        "limit",
+        json!({ "type": "integer", "minimum": 1, "maximum": AUDIT_PAGE_MAX, "default": 30 }),
+    ));
+    parameters
 }
 
 /// Query parameters of the change feed.

@@ -1,0 +1,136 @@
+//! The audit log as administrators read it: `GET /api/admin/audit`, `alyx audit list|export`, retention.
+
+use std::time::{Duration, Instant};
+
+use alyx_tests::server::PASSWORD;
+use alyx_tests::wait::wait_for;
+use alyx_tests::{Client, TestServer, wait_until};
+use serde_json::{Value, json};
+
+use crate::lab;
+
+const PATH: &str = "/api/admin/audit";
+
+/// Entries of an answer of the command with `--json`, or lines of an export.
+fn actions(rows: &[Value]) -> Vec<&str> {
+    rows.iter().filter_map(|row| row["action"].as_str()).collect()
+}
+
+async fn export(server: &TestServer, arguments: &[&str]) -> Vec<Value> {
+    let said = server.cli().run(&[&["audit", "export"], arguments].concat()).await.expect_code(0);
+    said.out.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect()
+}
+
+/// Ada registers and signs in, and somebody guesses at her password.
+async fn some_history(server: &TestServer) -> Client {
+    let ada = server.user("ada").await;
+    let wrong = json!({ "email": "ada@example.org", "password": "canary-wrong-password" });
+    server.anon().post("/api/auth/login", wrong).await.expect_error(401, "invalid_credentials");
+    ada
+}
+
+#[tokio::test]
+async fn audit_rows_are_found_by_every_filter() {
+    let server = lab().await;
+    let ada = format!("user:{}", some_history(&server).await.id());
+    let all = export(&server, &[]).await;
+    let denied = export(&server, &["--outcome", "denied"]).await;
+    assert_eq!(actions(&denied), ["session.begin"], "{all:#?}");
+    let request = denied[0]["request_id"].as_str().unwrap();
+    assert_eq!(export(&server, &["--request-id", request]).await, denied);
+    let family = export(&server, &["--action", "session.*"]).await;
+    assert!(family.len() >= 2 && actions(&family).iter().all(|action| *action == "session.begin"));
+    assert_eq!(export(&server, &["--action", "session.begin"]).await, family);
+    assert_eq!(export(&server, &["--action", "session"]).await, Vec::<Value>::new());
+    let hers = export(&server, &["--target", &ada]).await;
+    assert!(!hers.is_empty() && hers.iter().all(|row| row["target"] == ada.as_str()), "{hers:#?}");
+    let stranger = export(&server, &["--identity", "anonymous", "--outcome", "denied"]).await;
+    assert_eq!(stranger, denied);
+    let near = export(&server, &["--address", "127.0.0.1"]).await;
+    assert!(near.contains(&denied[0]) && near.len() <= all.len());
+    assert_eq!(export(&server, &["--address", "192.0.2.1"]).await, Vec::<Value>::new());
+    let at = denied[0]["at"].as_str().unwrap();
+    assert!(export(&server, &["--since", at]).await.contains(&denied[0]));
+    assert!(!export(&server, &["--until", at]).await.contains(&denied[0]));
+    assert_eq!(export(&server, &["--since", "7d"]).await, all);
+    assert_eq!(export(&server, &["--until", "24h"]).await, Vec::<Value>::new());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn audit_pages_follow_each_other_both_ways() {
+    let server = lab().await;
+    some_history(&server).await;
+    let admin = server.admin().await;
+    let all = export(&server, &[]).await;
+    let numbers: Vec<i64> = all.iter().filter_map(|row| row["seq"].as_i64()).collect();
+    assert!(numbers.len() >= 4 && numbers.is_sorted(), "{numbers:?}");
+    for (cursor, first, expected) in [
+        ("before", String::new(), numbers.iter().rev().copied().collect::<Vec<_>>()),
+        ("after", "&after=0".to_owned(), numbers.clone()),
+    ] {
+        let (mut place, mut found) = (first, Vec::new());
+        loop {
+            let page = admin.get_path(&format!("{PATH}?limit=1{place}")).await.expect_ok();
+            found.extend(page["entries"].as_array().unwrap().iter().filter_map(|row| row["seq"].as_i64()));
+            let Some(next) = page[format!("next_{cursor}")].as_i64() else { break };
+            place = format!("&{cursor}={next}");
+        }
+        assert_eq!(found, expected, "{cursor}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn audit_exports_hold_no_secret_and_are_for_administrators() {
+    let server = lab().await;
+    let ada = some_history(&server).await;
+    ada.get_path(PATH).await.expect_error(403, "forbidden");
+    server.anon().get_path(PATH).await.expect_error(401, "unauthenticated");
+    let admin = server.admin().await;
+    for wrong in [
+        "outcome=maybe",
+        "since=yesterday",
+        "before=x",
+        "after=-1",
+        "before=1&after=1",
+        "limit=0",
+        "limit=1001",
+        "who=ada",
+    ] {
+        admin.get_path(&format!("{PATH}?{wrong}")).await.expect_error(400, "invalid_parameter");
+    }
+    let csv = server.cli().run(&["audit", "export", "--format", "csv"]).await.expect_code(0).out;
+    let mut lines = csv.lines();
+    let headings = "seq,at,identity,address,action,target,outcome,request_id,details";
+    assert_eq!(lines.next(), Some(headings));
+    assert_eq!(lines.count(), export(&server, &[]).await.len());
+    let table = server.cli().run(&["audit", "list", "--outcome", "denied"]).await.expect_code(0).out;
+    assert!(table.contains("session.begin") && table.lines().count() == 2, "{table}");
+    let jsonl = server.cli().run(&["audit", "export"]).await.expect_code(0).out;
+    for secret in [PASSWORD, "canary", "$argon2", ada.token(), admin.token()] {
+        assert!(!csv.contains(secret) && !jsonl.contains(secret), "an export tells {secret}");
+    }
+    server.cli().run(&["audit", "list", "--since", "yesterday"]).await.expect_code(2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn audit_rows_are_removed_when_they_are_old_enough() {
+    let server = lab().await;
+    some_history(&server).await;
+    let project = server.stop().await;
+    let before = crate::audit_rows(&project).len();
+    assert!(before >= 3, "{before} rows");
+    let written = Instant::now();
+    wait_until("the rows to be old", Duration::from_secs(60), || written.elapsed() > Duration::from_secs(2))
+        .await;
+    let server = TestServer::start(project.with("alyx.yaml", "audit: { keep_for: 1s }")).await;
+    // The first sweep is at the start.
+    wait_for("old rows to be removed", Duration::from_secs(60), async || {
+        let left = export(&server, &["--action", "account.register"]).await;
+        left.is_empty().then_some(())
+    })
+    .await;
+    server.stop().await;
+}
