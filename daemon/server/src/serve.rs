@@ -137,7 +137,6 @@ async fn serve_store(
     let options = FunctionsOptions::new(config, mode, watch);
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
-
     let (stop, stopped) = watch::channel(false);
     let app = App::new(Parts {
         config: Arc::clone(config),
