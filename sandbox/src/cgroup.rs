@@ -9,6 +9,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use alyx_protocol::control::WorkerLimits;
@@ -17,6 +18,8 @@ use cgroups_rs::memory::MemController;
 use cgroups_rs::pid::PidController;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
+
+use crate::config::RunAs;
 
 /// Period of `cpu.max`. Unit: microseconds.
 const CPU_PERIOD_US: u64 = 100_000;
@@ -83,15 +86,24 @@ fn limit_error(what: &'static str) -> impl FnOnce(cgroups_rs::error::Error) -> C
 }
 
 impl Cgroups {
-    /// Takes over the cgroup this process is in.
-    pub fn detect() -> Result<Self, CgroupError> {
+    /// Takes over the cgroup this process is in, for the user it becomes.
+    pub fn detect(becomes: Option<RunAs>) -> Result<Self, CgroupError> {
         if !cgroups_rs::hierarchies::is_cgroup2_unified_mode() {
             return Err(CgroupError::NoHierarchy);
         }
         let own = Path::new("/proc/self/cgroup");
         let text = fs::read_to_string(own).map_err(file_error(own))?;
         let relative = own_path(&text).ok_or(CgroupError::NoHierarchy)?;
-        Self::take_over(Path::new("/sys/fs/cgroup").join(relative))
+        let cgroups = Self::take_over(Path::new("/sys/fs/cgroup").join(relative))?;
+        becomes.map_or(Ok(()), |user| cgroups.give_to(user)).map(|()| cgroups)
+    }
+
+    /// Of the files, those that making leaves and cloning into them need.
+    fn give_to(&self, user: RunAs) -> Result<(), CgroupError> {
+        ["", "cgroup.procs", "cgroup.subtree_control"].iter().try_for_each(|file| {
+            let path = self.top.join(file);
+            chown(&path, Some(user.uid), Some(user.gid)).map_err(file_error(&path))
+        })
     }
 
     /// Moves this process into a leaf of its own and turns the controllers on for the leaves beside it.
@@ -104,12 +116,7 @@ impl Cgroups {
             }
         }
         let own = top.join("supervisor");
-        match fs::create_dir(&own) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(file_error(&own)(error));
-            }
-            _ => {}
-        }
+        fs::create_dir_all(&own).map_err(file_error(&own))?;
         // A cgroup with processes of its own cannot hand controllers down.
         write(&own.join("cgroup.procs"), "0")?;
         write(&top.join("cgroup.subtree_control"), &CONTROLLERS.map(|name| format!("+{name}")).join(" "))?;

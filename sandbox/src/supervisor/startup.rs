@@ -165,7 +165,7 @@ pub fn prepare(config: &Config, purpose: Purpose, parent: Parent) -> Result<Prep
     };
     let bundles = Bundles::open(&config.bundles_dir).map_err(path_failed(&config.bundles_dir))?;
     make_work_dir(&config.work_dir)?;
-    let cgroups = Cgroups::detect();
+    let cgroups = Cgroups::detect((start == Start::Root).then(|| run_as(config)).transpose()?);
     let mut plan = SpawnerPlan::new(config, ids, &usable, &Host);
     match start {
         Start::Root => stop_being_root(config, &mut plan)?,
@@ -234,9 +234,7 @@ fn path_failed(path: &Path) -> impl FnOnce(io::Error) -> StartError {
 
 /// SIGTERM and SIGINT are read, not delivered.
 fn block_signals() -> Result<SignalFd, StartError> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGINT);
+    let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT].into_iter().collect();
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&signals), None).map_err(call("block signals"))?;
     SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(call("read signals"))
@@ -259,10 +257,7 @@ fn missing_path(runtime: &RuntimeConfig) -> Option<String> {
 }
 
 fn make_work_dir(path: &Path) -> Result<(), StartError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        result => result.map_err(path_failed(path)),
-    }
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(path_failed(path))
 }
 
 fn run_as(config: &Config) -> Result<RunAs, StartError> {
