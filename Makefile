@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run check test bench fuzz
+.PHONY: help run check test vm bench fuzz
 
 LISTEN ?= 127.0.0.1:8090
 FUZZ_SECONDS ?= 300
@@ -21,6 +21,11 @@ check: ## format, clippy, tidy and unit tests; before every commit
 test: ## everything that this machine can run; what CI runs
 	@packaging/prerequisites.sh tests
 	@tests/suites.sh all
+
+vm: ## what needs systemd and cgroup v2, in an emulated Debian; root only
+	@packaging/prerequisites.sh vm
+	cargo build --workspace --bins
+	cargo test -p alyx-tests --test vm -- --test-threads=1
 
 bench: ## measure, print a table and write target/bench/report.json
 	@packaging/prerequisites.sh

@@ -4,6 +4,7 @@
 #
 #   packaging/prerequisites.sh          to build and run
 #   packaging/prerequisites.sh tests    and what the suites need beside that
+#   packaging/prerequisites.sh vm       and what the virtual machine needs
 set -euo pipefail
 
 say() { printf '%s\n' "$*" >&2; }
@@ -48,17 +49,24 @@ if [[ ${1:-} == tests ]]; then
     { at_least mkfs.ext4 0 && at_least debugfs 0; } || missing+=(ext4)
     at_least findmnt 0 || missing+=(mount)
 fi
+if [[ ${1:-} == vm ]]; then
+    at_least qemu-system-x86_64 0 || missing+=(qemu)
+    at_least mmdebstrap 0 || missing+=(mmdebstrap)
+    { at_least cpio 0 && at_least depmod 0 && at_least busybox 0 && at_least mke2fs 0; } || missing+=(image)
+fi
 [[ ${#missing[@]} -eq 0 ]] && exit 0
 
 declare -A packages
 if command -v apt-get >/dev/null; then
     packages=([gcc]='gcc libc6-dev' [node]=nodejs [python]=python3 [go]=golang-go
         [npm]=npm [venv]=python3-venv [cxx]=g++
+        [qemu]=qemu-system-x86 [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox-static e2fsprogs zstd xz-utils'
         [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest [chromium]=chromium
         [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux')
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
+        [qemu]=qemu-system-x86-core [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox e2fsprogs zstd xz'
         [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest [chromium]=chromium
         [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux)
     install() { dnf install -y "$@"; }

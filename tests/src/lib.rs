@@ -21,6 +21,7 @@
 //! | [`peers`] | independent clients and servers from npm and PyPI |
 //! | [`wait`] | waiting for a condition, never for a time |
 //! | [`tree`] | this source tree |
+//! | [`vm`] | a Debian with systemd and cgroup v2 in an emulated machine |
 //!
 //! No test uses a fixed port, a shared folder or an order. Build the binaries first:
 //! `cargo build --workspace --bins`; `make test` does.
@@ -35,6 +36,7 @@ pub mod project;
 pub mod server;
 pub mod supervisor;
 pub mod tree;
+pub mod vm;
 pub mod wait;
 
 pub use cli::{Cli, Said};
