@@ -146,7 +146,7 @@ async fn a_write_that_fails_sends_nothing() {
     server.anon().post("/api/auth/register", taken).await.expect_error(409, "unique_violation");
     let bob = server.user("bob").await;
     sink.wait("bob@example.org", "Confirm").await;
-    let change = json!({ "email": "new@example.org", "password": alyx_tests::server::PASSWORD });
+    let change = json!({ "email": "new@example.org", "current_password": alyx_tests::server::PASSWORD });
     bob.post("/api/auth/email/change", change).await.expect_status(202);
     let link = sink.wait("new@example.org", "Confirm your new address").await;
     server.user("new").await;

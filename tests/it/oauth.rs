@@ -313,7 +313,7 @@ async fn an_account_elsewhere_is_linked_by_its_owner_and_taken_away() {
     let Some(scene) = scene().await else { return };
     let ada = scene.server.user("somebody").await;
     let link = async |client: &Client| {
-        let body = json!({ "redirect": APP, "challenge": challenge() });
+        let body = json!({ "redirect": APP, "challenge": challenge(), "current_password": PASSWORD });
         let answer = client.post("/api/auth/oauth/corp/link", body).await.expect_status(200);
         let mut browser = Browser::new();
         let cookie = answer.header("set-cookie").expect("a cookie").to_owned();
@@ -335,14 +335,21 @@ async fn an_account_elsewhere_is_linked_by_its_owner_and_taken_away() {
     let eve = scene.server.user("eve").await;
     assert_eq!(parameter(&link(&eve).await, "error").as_deref(), Some("already_linked"));
 
-    ada.send(reqwest::Method::DELETE, "/api/auth/oauth/corp", None).await.expect_status(204);
-    ada.send(reqwest::Method::DELETE, "/api/auth/oauth/corp", None)
-        .await
-        .expect_error(404, "provider_not_found");
+    // An open session is not enough for either.
+    let bare = json!({ "redirect": APP, "challenge": challenge() });
+    ada.post("/api/auth/oauth/corp/link", bare).await.expect_error(422, "validation_failed");
+    let unlink = async |client: &Client, proof: Value| {
+        client.send(reqwest::Method::DELETE, "/api/auth/oauth/corp", Some(proof.to_string())).await
+    };
+    unlink(&ada, json!({})).await.expect_error(422, "validation_failed");
+    unlink(&ada, json!({ "current_password": "not hers" })).await.expect_error(403, "confirmation_failed");
+    let proof = json!({ "current_password": PASSWORD });
+    unlink(&ada, proof.clone()).await.expect_status(204);
+    unlink(&ada, proof).await.expect_error(404, "provider_not_found");
     // An account that has nothing else keeps it.
     let only = scene.sign_in("corp").await;
     let only = scene.server.anon().with_token(only["access_token"].as_str().unwrap());
-    only.send(reqwest::Method::DELETE, "/api/auth/oauth/corp", None).await.expect_error(409, "last_sign_in");
+    unlink(&only, json!({})).await.expect_error(409, "last_sign_in");
     scene.server.stop().await;
 }
 

@@ -34,7 +34,7 @@ async fn finish(client: &Client, asked: &Value, credential: &Value) -> Answer {
 async fn with_passkey(server: &TestServer) -> (Client, Authenticator, Value) {
     let ada = server.user("ada").await;
     let mut phone = Authenticator::new(server.url());
-    let asked = begin(&ada, json!({ "password": PASSWORD })).await;
+    let asked = begin(&ada, json!({ "current_password": PASSWORD })).await;
     let registered = finish(&ada, &asked, &phone.create(&asked)).await.expect_status(201).json();
     (ada, phone, registered)
 }
@@ -130,7 +130,7 @@ async fn an_answer_is_good_once() {
     let server = start().await;
     let ada = server.user("ada").await;
     let mut phone = Authenticator::new(server.url());
-    let asked = begin(&ada, json!({ "password": PASSWORD })).await;
+    let asked = begin(&ada, json!({ "current_password": PASSWORD })).await;
     let credential = phone.create(&asked);
     finish(&ada, &asked, &credential).await.expect_status(201);
     finish(&ada, &asked, &credential).await.expect_error(401, "invalid_passkey");
@@ -172,13 +172,13 @@ async fn a_challenge_is_good_for_one_session_one_account_and_one_purpose() {
     let mut phone = Authenticator::new(server.url());
     let elsewhere = server.anon().login("ada@example.org", PASSWORD).await;
     for other in [&elsewhere, &bob] {
-        let asked = begin(&ada, json!({ "password": PASSWORD })).await;
+        let asked = begin(&ada, json!({ "current_password": PASSWORD })).await;
         finish(other, &asked, &phone.create(&asked)).await.expect_error(401, "invalid_passkey");
     }
     // The token of one question with the challenge of another.
     let (first, second) = (
-        begin(&ada, json!({ "password": PASSWORD })).await,
-        begin(&ada, json!({ "password": PASSWORD })).await,
+        begin(&ada, json!({ "current_password": PASSWORD })).await,
+        begin(&ada, json!({ "current_password": PASSWORD })).await,
     );
     finish(&ada, &first, &phone.create(&second)).await.expect_error(401, "invalid_passkey");
     // The question of a sign-in is none for a registration.
@@ -196,14 +196,14 @@ async fn somebody_elses_passkey_is_refused() {
     let (ada, _, _) = with_passkey(&server).await;
     let bob = server.user("bob").await;
     let mut bobs = Authenticator::new(server.url());
-    let asked = begin(&bob, json!({ "password": PASSWORD })).await;
+    let asked = begin(&bob, json!({ "current_password": PASSWORD })).await;
     finish(&bob, &asked, &bobs.create(&asked)).await.expect_status(201);
     let question = first_factor(&server).await;
     let asked = ask(&server.anon(), json!({ "mfa_token": question["mfa_token"] })).await;
     second_factor(&server, &question, bobs.answer(&asked)).await.expect_error(401, "invalid_passkey");
     let asked = ada.post("/api/auth/passkey/prove/begin", json!({})).await.expect_ok();
     let body = json!({ "passkey": bobs.answer(&asked) });
-    ada.post("/api/auth/passkey/register/begin", body).await.expect_error(401, "invalid_passkey");
+    ada.post("/api/auth/passkey/register/begin", body).await.expect_error(403, "confirmation_failed");
     // With ada's handle it is not hers, either.
     let asked = ask(&server.anon(), json!({})).await;
     let mut answer = bobs.answer(&asked);
@@ -221,7 +221,7 @@ async fn a_credential_belongs_to_one_account() {
     let server = start().await;
     let (ada, mut phone, _) = with_passkey(&server).await;
     let bob = server.user("bob").await;
-    let asked = begin(&bob, json!({ "password": PASSWORD })).await;
+    let asked = begin(&bob, json!({ "current_password": PASSWORD })).await;
     finish(&bob, &asked, &phone.create(&asked)).await.expect_error(409, "passkey_exists");
     assert_eq!(bob.get_path("/api/auth/passkeys").await.expect_ok(), json!({ "passkeys": [] }));
     let status = bob.get_path("/api/auth/mfa").await.expect_ok();
@@ -290,14 +290,18 @@ async fn a_passkey_takes_proof_to_add_and_a_second_factor_to_delete() {
     let ada = server.user("ada").await;
     let path = "/api/auth/passkey/register/begin";
     ada.post(path, json!({})).await.expect_error(422, "validation_failed");
-    ada.post(path, json!({ "password": "not it" })).await.expect_error(401, "invalid_credentials");
-    server.anon().post(path, json!({ "password": PASSWORD })).await.expect_error(401, "unauthenticated");
+    ada.post(path, json!({ "current_password": "not it" })).await.expect_error(403, "confirmation_failed");
+    server
+        .anon()
+        .post(path, json!({ "current_password": PASSWORD }))
+        .await
+        .expect_error(401, "unauthenticated");
     let mut phone = Authenticator::new(server.url());
-    let asked = begin(&ada, json!({ "password": PASSWORD })).await;
+    let asked = begin(&ada, json!({ "current_password": PASSWORD })).await;
     let first = finish(&ada, &asked, &phone.create(&asked)).await.expect_status(201).json();
     // From now on the password is not enough, neither for a passkey nor for an authenticator for codes.
     for path in [path, "/api/auth/mfa/totp/enroll"] {
-        ada.post(path, json!({ "password": PASSWORD })).await.expect_error(422, "validation_failed");
+        ada.post(path, json!({ "current_password": PASSWORD })).await.expect_error(422, "validation_failed");
     }
     let mut key = Authenticator::new(server.url());
     let asked = begin(&ada, json!({ "recovery_code": first["recovery_codes"][0] })).await;
@@ -321,8 +325,8 @@ async fn a_passkey_takes_proof_to_add_and_a_second_factor_to_delete() {
     rename(&bob, "mine").await.expect_error(404, "passkey_not_found");
     let delete =
         async |client: &Client, body: Value| client.send(Method::DELETE, &one, Some(body.to_string())).await;
-    delete(&bob, json!({ "password": PASSWORD })).await.expect_error(404, "passkey_not_found");
-    delete(&ada, json!({ "password": PASSWORD })).await.expect_error(422, "validation_failed");
+    delete(&bob, json!({ "current_password": PASSWORD })).await.expect_error(404, "passkey_not_found");
+    delete(&ada, json!({ "current_password": PASSWORD })).await.expect_error(422, "validation_failed");
     delete(&ada, json!({ "recovery_code": first["recovery_codes"][1] })).await.expect_status(204);
     delete(&ada, json!({ "recovery_code": first["recovery_codes"][2] }))
         .await

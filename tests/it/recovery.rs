@@ -100,16 +100,16 @@ async fn another_address_counts_once_it_is_confirmed() {
     let (server, sink) = start().await;
     let (ada, _bob) = (server.user("ada").await, server.user("bob").await);
     let change = async |email: &str, password: &str| {
-        ada.post("/api/auth/email/change", json!({ "email": email, "password": password })).await
+        ada.post("/api/auth/email/change", json!({ "email": email, "current_password": password })).await
     };
-    change("new@example.org", "wrong").await.expect_error(401, "invalid_credentials");
+    change("new@example.org", "wrong").await.expect_error(403, "confirmation_failed");
     change("not an address", PASSWORD).await.expect_error(422, "validation_failed");
     ada.post("/api/auth/email/change", json!({ "email": "new@example.org" }))
         .await
         .expect_error(422, "validation_failed");
     server
         .anon()
-        .post("/api/auth/email/change", json!({ "email": "new@example.org", "password": PASSWORD }))
+        .post("/api/auth/email/change", json!({ "email": "new@example.org", "current_password": PASSWORD }))
         .await
         .expect_error(401, "unauthenticated");
     change("new@example.org", PASSWORD).await.expect_status(202);
@@ -315,7 +315,7 @@ async fn without_mail_what_needs_it_says_so() {
         ("/api/auth/password/forgot", json!({ "email": "ada@example.org" })),
         ("/api/auth/verify/request", json!({ "email": "ada@example.org" })),
         ("/api/auth/otp/request", json!({ "email": "ada@example.org" })),
-        ("/api/auth/email/change", json!({ "email": "b@example.org", "password": PASSWORD })),
+        ("/api/auth/email/change", json!({ "email": "b@example.org", "current_password": PASSWORD })),
     ] {
         ada.post(path, body).await.expect_error(503, "mail_not_configured");
     }

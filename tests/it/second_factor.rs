@@ -92,7 +92,7 @@ print(json.dumps({'codes': {str(step): totp.at(now + step * 30) for step in rang
 }
 
 async fn enroll(client: &Client) -> Value {
-    client.post("/api/auth/mfa/totp/enroll", json!({ "password": PASSWORD })).await.expect_ok()
+    client.post("/api/auth/mfa/totp/enroll", json!({ "current_password": PASSWORD })).await.expect_ok()
 }
 
 async fn confirm(client: &Client, code: &Value) -> alyx_tests::client::Answer {
@@ -133,7 +133,7 @@ async fn one_time_passwords_as_pyotp_makes_them() {
         // A step went by between the two processes.
         confirm(&ada, &peer["codes"]["0"]).await.expect_ok();
     }
-    let again = ada.post("/api/auth/mfa/totp/enroll", json!({ "password": PASSWORD })).await;
+    let again = ada.post("/api/auth/mfa/totp/enroll", json!({ "current_password": PASSWORD })).await;
     again.expect_error(409, "totp_enabled");
 
     let token = first_factor(&server).await;
@@ -186,7 +186,7 @@ async fn recovery_codes_are_ten_and_good_once() {
 
     // New ones for a second factor; the old ones are gone.
     let renew = "/api/auth/mfa/recovery-codes";
-    ada.post(renew, json!({ "password": PASSWORD })).await.expect_error(422, "validation_failed");
+    ada.post(renew, json!({ "current_password": PASSWORD })).await.expect_error(422, "validation_failed");
     let fresh = ada.post(renew, json!({ "recovery_code": codes[2] })).await.expect_ok();
     let token = first_factor(&server).await;
     challenge(&server, &token, "recovery_code", &codes[3]).await.expect_error(401, "invalid_code");
@@ -207,14 +207,14 @@ async fn the_second_factor_goes_only_for_another_one() {
     let folder = server.project.data().join("mail");
     wait_in_folder(&folder, "ada@example.org", "second factor protects").await;
     let disable = async |body: Value| ada.post("/api/auth/mfa/totp/disable", body).await;
-    disable(json!({ "password": PASSWORD })).await.expect_error(422, "validation_failed");
-    disable(json!({ "code": "000" })).await.expect_error(401, "invalid_code");
+    disable(json!({ "current_password": PASSWORD })).await.expect_error(422, "validation_failed");
+    disable(json!({ "code": "000" })).await.expect_error(403, "confirmation_failed");
     disable(json!({ "recovery_code": codes[4] })).await.expect_status(204);
     wait_in_folder(&folder, "ada@example.org", "was removed").await;
     server.anon().login("ada@example.org", PASSWORD).await.get_path("/api/auth/me").await.expect_ok();
     let status = ada.get_path("/api/auth/mfa").await.expect_ok();
     assert_eq!(status, json!({ "totp": false, "passkeys": 0, "recovery_codes_left": 0 }));
-    disable(json!({ "recovery_code": codes[5] })).await.expect_error(401, "invalid_code");
+    disable(json!({ "recovery_code": codes[5] })).await.expect_error(403, "confirmation_failed");
     server.stop().await;
 }
 

@@ -55,7 +55,6 @@ pub use guard::{CHALLENGE, Pass};
 pub use links::Link;
 pub use oauth::{Answer as OAuthAnswer, FLOW_TTL, LinkedProvider, OAuth, ProviderInfo};
 pub use passkeys::{NewCredential, Party, PasskeyInfo, ShownPasskey, may_use};
-pub use profile::Confirmation;
 pub use proof::Proof;
 pub use session::{Begun, Client, Cookies, Mode, hash_of};
 pub use tokens::StartError;

@@ -28,7 +28,7 @@ try {
   const seen = await page.evaluate(async (password) => {
     const email = 'ada@example.org';
     const { access_token } = await call('POST', 'register', { email, password });
-    const added = await addPasskey({ password }, 'Laptop', access_token);
+    const added = await addPasskey({ current_password: password }, 'Laptop', access_token);
     const signedIn = await signInWithPasskey();
     const question = await call('POST', 'login', { email, password });
     const second = await showSecondFactor(question.mfa_token);

@@ -6,13 +6,14 @@
 use std::fmt;
 
 use alyx_core::document::FieldError;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::problem::{ApiError, internal};
 
 /// Members that are no fields of the document.
-const SECRETS: [&str; 4] = ["password", "password_hash", "current_password", "token"];
+const SECRETS: [&str; 7] =
+    ["password", "password_hash", "current_password", "code", "recovery_code", "passkey", "token"];
 
 /// A body.
 #[derive(Debug)]
@@ -23,13 +24,14 @@ pub struct AccountBody {
 impl AccountBody {
     /// Takes a secret out. An error if it is no text.
     pub fn take(&mut self, name: &str) -> Result<Option<String>, FieldError> {
+        self.take_as(name, "It must be text.")
+    }
+
+    /// Takes a member out that is more than text; `rule` is told to who sent something else.
+    pub fn take_as<T: DeserializeOwned>(&mut self, name: &str, rule: &str) -> Result<Option<T>, FieldError> {
         let Some(place) = self.fields.iter().position(|(found, _)| found == name) else { return Ok(None) };
         let (_, raw) = self.fields.remove(place);
-        let wrong = |_| FieldError {
-            field: name.to_owned(),
-            code: "invalid_type",
-            message: "It must be text.".to_owned(),
-        };
+        let wrong = |_| FieldError { field: name.to_owned(), code: "invalid_type", message: rule.to_owned() };
         serde_json::from_str(raw.get()).map(Some).map_err(wrong)
     }
 

@@ -91,7 +91,7 @@ impl Auth {
             }]));
         }
         self.allow_mail(new_email, client)?;
-        self.prove(&account, proof, client).await?;
+        self.confirm(&account, who, proof, client).await?;
         let taken = self.0.store.account_by_email(new_email).await?.is_some();
         let owner = Some(&facts).filter(|_| !taken);
         self.send_link(Link::Email, owner, Some(new_email), client).await

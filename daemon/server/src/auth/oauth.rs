@@ -37,6 +37,7 @@ use self::provider::{Profile, Provider};
 use self::redirect::Redirects;
 use super::Auth;
 use super::account::users;
+use super::proof::Proof;
 use super::session::{Begun, Client, Method};
 use crate::audit::{self, Action, Event};
 use crate::clock;
@@ -157,6 +158,23 @@ impl Auth {
             label: provider.settings.label.clone(),
         };
         self.0.oauth.0.providers.values().map(info).collect()
+    }
+
+    /// Sends the caller to a provider whose subject is to be linked to their account.
+    ///
+    /// # Errors
+    /// As [`Auth::oauth_start`] and [`Auth::confirm`].
+    pub async fn oauth_link(
+        &self,
+        provider: &str,
+        (redirect, challenge): (&str, &str),
+        who: &Identity,
+        proof: &Proof,
+        client: &Client,
+    ) -> Result<Departure, ApiError> {
+        let account = self.own_account(who).await?;
+        self.confirm(&account, who, proof, client).await?;
+        self.oauth_start(provider, redirect, challenge, Some(who)).await
     }
 
     /// Sends somebody to a provider; `who` is the one whom the subject is to be linked to.
@@ -391,14 +409,16 @@ impl Auth {
         &self,
         who: &Identity,
         provider: &str,
+        proof: &Proof,
         client: &Client,
     ) -> Result<(), ApiError> {
-        let (store, user) = (&self.0.store, signed_in(who)?);
+        let account = self.own_account(who).await?;
+        self.confirm(&account, who, proof, client).await?;
+        let (store, user) = (&self.0.store, self.facts(&account).id);
         let linked = store.identities_of(&user).await?;
         if !linked.iter().any(|one| one.provider == provider) {
             return Err(ApiError::new(Code::ProviderNotFound, "This account has nothing of that provider."));
         }
-        let account = self.own_account(who).await?;
         if self.is_last_sign_in(&account, &user).await? {
             let detail = "Nothing would be left to sign in with; set a password first.";
             return Err(ApiError::new(Code::LastSignIn, detail));

@@ -99,7 +99,7 @@ impl Auth {
             return Err(invalid_code());
         };
         let account = store.account_by_id(&found.user_id).await?.ok_or_else(invalid_code)?;
-        if let Err(error) = self.prove_factor(&account, proof, client).await {
+        if let Err(error) = self.check_factor(&account, proof, client).await {
             self.refused(Some(&account), Method::SecondFactor, client).await;
             return Err(error);
         }
@@ -132,7 +132,7 @@ impl Auth {
         if self.0.store.factors(&facts.id).await?.totp {
             return Err(enrolled());
         }
-        self.prove_for_factor(&account, who, proof, client).await?;
+        self.confirm_for_factor(&account, who, proof, client).await?;
         let secret = clock::random::<{ totp::SECRET_BYTES }>();
         let sealed = self.0.sealer.seal(&owner(&facts.id), &secret);
         let event = Event::new(Action::TotpEnroll, who, client).target(format!("user:{}", facts.id));
@@ -171,7 +171,7 @@ impl Auth {
     /// Removes the second factor, of which one more has to be shown.
     pub async fn disable_totp(&self, who: &Identity, proof: &Proof, client: &Client) -> Result<(), ApiError> {
         let account = self.own_account(who).await?;
-        self.prove_factor(&account, proof, client).await?;
+        self.confirm_factor(&account, who, proof, client).await?;
         let user_id = self.facts(&account).id;
         let mails = self.notices(Kind::TotpDisabled, &account, client);
         let event = Event::new(Action::TotpDisable, who, client).target(format!("user:{user_id}"));
@@ -190,7 +190,7 @@ impl Auth {
         client: &Client,
     ) -> Result<RecoveryCodes, ApiError> {
         let account = self.own_account(who).await?;
-        self.prove_factor(&account, proof, client).await?;
+        self.confirm_factor(&account, who, proof, client).await?;
         let user_id = self.facts(&account).id;
         let codes = RecoveryCodes::new();
         let event = Event::new(Action::RecoveryCodes, who, client).target(format!("user:{user_id}"));

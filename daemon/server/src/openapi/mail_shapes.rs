@@ -23,7 +23,7 @@ pub fn shapes() -> Map<String, Value> {
         properties.insert("passkey".to_owned(), passkey);
         closed(object(Value::Object(properties), &[]))
     };
-    let mut new_address = proof(&["password", "code", "recovery_code"]);
+    let mut new_address = proof(&["current_password", "code", "recovery_code"]);
     new_address["properties"]["email"] = json!({ "type": "string", "format": "email", "maxLength": 254 });
     new_address["required"] = json!(["email"]);
     let mut answer = proof(&["code", "recovery_code"]);
@@ -55,7 +55,7 @@ pub fn shapes() -> Map<String, Value> {
             json!({ "totp": truth(), "passkeys": whole(), "recovery_codes_left": whole() }),
             &["totp", "passkeys", "recovery_codes_left"],
         ),
-        "Proof": proof(&["password", "code", "recovery_code"]),
+        "Proof": proof(&["current_password", "code", "recovery_code"]),
         "FactorProof": proof(&["code", "recovery_code"]),
         "TotpCode": closed(object(json!({ "code": text() }), &["code"])),
         "Enrollment": object(

@@ -141,11 +141,16 @@ fn own(route: &Route) -> &'static [Code] {
             Code::UniqueViolation,
             Code::ReferenceNotFound,
             Code::ConfirmationFailed,
+            Code::TotpNotEnabled,
             Code::CsrfRejected,
         ],
-        "deleteMe" => {
-            &[Code::Conflict, Code::DocumentReferenced, Code::ConfirmationFailed, Code::CsrfRejected]
-        }
+        "deleteMe" => &[
+            Code::Conflict,
+            Code::DocumentReferenced,
+            Code::ConfirmationFailed,
+            Code::TotpNotEnabled,
+            Code::CsrfRejected,
+        ],
         "logoutAll" => &[Code::CsrfRejected],
         "endSession" => &[Code::SessionNotFound, Code::CsrfRejected],
         "getUser" | "setUserPassword" | "listUserSessions" | "endUserSessions" => &[Code::DocumentNotFound],
@@ -174,44 +179,33 @@ fn own(route: &Route) -> &'static [Code] {
 /// The same for providers, what goes by mail, and the second factor.
 fn own_of_accounts(route: &Route) -> &'static [Code] {
     match route.operation {
-        "startOAuth" | "linkOAuth" => &[Code::ProviderNotFound, Code::ProviderFailed, Code::InvalidParameter],
+        "startOAuth" => &[Code::ProviderNotFound, Code::ProviderFailed, Code::InvalidParameter],
+        "linkOAuth" => &[
+            Code::ProviderNotFound,
+            Code::ProviderFailed,
+            Code::InvalidParameter,
+            Code::ConfirmationFailed,
+            Code::TotpNotEnabled,
+        ],
         "finishOAuth" => &[Code::ProviderNotFound],
         "exchangeOAuth" => &[Code::InvalidOtp],
-        "unlinkOAuth" => &[Code::ProviderNotFound, Code::LastSignIn],
+        "unlinkOAuth" => {
+            &[Code::ProviderNotFound, Code::LastSignIn, Code::ConfirmationFailed, Code::TotpNotEnabled]
+        }
         "requestVerification" | "forgotPassword" | "requestCode" => &[Code::MailNotConfigured],
         "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
         "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],
-        "changeEmail" => &[
-            Code::MailNotConfigured,
-            Code::InvalidCredentials,
-            Code::InvalidOtp,
-            Code::InvalidPasskey,
-            Code::TotpNotEnabled,
-        ],
+        "changeEmail" => &[Code::MailNotConfigured, Code::ConfirmationFailed, Code::TotpNotEnabled],
         "signInByCode" => &[Code::InvalidOtp, Code::InvalidCredentials],
         "answerSecondFactor" => {
             &[Code::InvalidOtp, Code::InvalidPasskey, Code::InvalidCredentials, Code::TotpNotEnabled]
         }
-        "enrollTotp" | "confirmTotp" => &[
-            Code::InvalidCredentials,
-            Code::InvalidOtp,
-            Code::InvalidPasskey,
-            Code::ConfirmationFailed,
-            Code::TotpNotEnabled,
-            Code::TotpEnabled,
-        ],
-        "disableTotp" | "renewRecoveryCodes" => {
-            &[Code::InvalidOtp, Code::InvalidPasskey, Code::TotpNotEnabled, Code::InvalidCredentials]
+        "enrollTotp" => &[Code::ConfirmationFailed, Code::TotpNotEnabled, Code::TotpEnabled],
+        "confirmTotp" => &[Code::InvalidOtp, Code::TotpNotEnabled, Code::TotpEnabled],
+        "disableTotp" | "renewRecoveryCodes" => &[Code::ConfirmationFailed, Code::TotpNotEnabled],
+        "beginPasskey" => {
+            &[Code::ConfirmationFailed, Code::TotpNotEnabled, Code::PasskeyLimit, Code::PasskeysNotConfigured]
         }
-        "beginPasskey" => &[
-            Code::InvalidCredentials,
-            Code::InvalidOtp,
-            Code::InvalidPasskey,
-            Code::ConfirmationFailed,
-            Code::TotpNotEnabled,
-            Code::PasskeyLimit,
-            Code::PasskeysNotConfigured,
-        ],
         "registerPasskey" => {
             &[Code::InvalidPasskey, Code::PasskeyExists, Code::PasskeyLimit, Code::PasskeysNotConfigured]
         }
@@ -221,13 +215,9 @@ fn own_of_accounts(route: &Route) -> &'static [Code] {
             &[Code::InvalidPasskey, Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired]
         }
         "renamePasskey" => &[Code::PasskeyNotFound],
-        "deletePasskey" => &[
-            Code::PasskeyNotFound,
-            Code::InvalidOtp,
-            Code::InvalidPasskey,
-            Code::TotpNotEnabled,
-            Code::LastSignIn,
-        ],
+        "deletePasskey" => {
+            &[Code::PasskeyNotFound, Code::ConfirmationFailed, Code::TotpNotEnabled, Code::LastSignIn]
+        }
         "retryMail" => &[Code::MailNotFound, Code::MailExpired],
         "showPage" => &[Code::NotFound],
         "submitPage" => &[

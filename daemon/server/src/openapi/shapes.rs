@@ -64,7 +64,11 @@ pub fn all(schema: &Schema) -> Value {
         new_user["properties"]["password"] = password.1.clone();
         new_user["properties"]["password_hash"] = json!({ "type": "string" });
         profile["properties"]["password"] = password.1;
-        profile["properties"]["current_password"] = json!({ "type": "string" });
+        for name in ["current_password", "code", "recovery_code"] {
+            profile["properties"][name] = json!({ "type": ["string", "null"] });
+        }
+        profile["properties"]["passkey"] =
+            json!({ "oneOf": [{ "$ref": "#/components/schemas/ShownPasskey" }, { "type": "null" }] });
         shapes.insert("NewUser".to_owned(), new_user);
         shapes.insert("UserChanges".to_owned(), changes);
         shapes.insert("ProfileChanges".to_owned(), profile);
@@ -162,7 +166,6 @@ fn account_shapes() -> Value {
     let text = || json!({ "type": "string" });
     json!({
         "RefreshToken": object(json!({ "refresh_token": text() }), &[]),
-        "Confirmation": object(json!({ "current_password": text() }), &[]),
         "NewPassword": object(json!({ "password": { "type": "string", "maxLength": 1024 } }), &["password"]),
         "Rotation": object(json!({ "drop_previous": { "type": "boolean", "default": false } }), &[]),
         "Rotated": object(json!({ "kid": text() }), &["kid"]),

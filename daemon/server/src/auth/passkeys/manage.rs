@@ -46,7 +46,7 @@ impl Auth {
     ) -> Result<Asked, ApiError> {
         let party = self.party()?;
         let account = self.own_account(who).await?;
-        self.prove_for_factor(&account, who, proof, client).await?;
+        self.confirm_for_factor(&account, who, proof, client).await?;
         let facts = self.facts(&account);
         let have = self.0.store.passkeys_of(&facts.id).await?;
         if have.len() >= PASSKEYS_MAX as usize {
@@ -162,7 +162,7 @@ impl Auth {
             let detail = "Nothing would be left to sign in with; set a password first.";
             return Err(ApiError::new(Code::LastSignIn, detail));
         }
-        self.prove_factor(&account, proof, client).await?;
+        self.confirm_factor(&account, who, proof, client).await?;
         let mails = self.notices(Kind::PasskeyRemoved, &account, client);
         let event = Event::new(Action::PasskeyDelete, who, client)
             .target(format!("user:{user_id}"))

@@ -1,11 +1,11 @@
-//! `DELETE /api/auth/me`: deletes the caller's account, 204. Needs the current password.
+//! `DELETE /api/auth/me`: deletes the caller's account, 204. Needs a proof of who asks.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use crate::app::App;
-use crate::auth::{AccountBody, Client, Confirmation};
+use crate::auth::{Client, Proof};
 use crate::http::{Caller, JsonBody, cookies};
 use crate::problem::ApiError;
 
@@ -15,8 +15,7 @@ pub async fn handle(
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    let mut body: AccountBody = body.parse()?;
-    let shown = Confirmation::take(&mut body)?;
+    let shown: Proof = body.parse()?;
     app.auth.delete_me(&caller.identity, shown, &client).await?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     cookies::clear(&mut response);

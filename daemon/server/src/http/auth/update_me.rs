@@ -1,4 +1,4 @@
-//! `PATCH /api/auth/me`: changes the caller's profile, or their password, which needs the current one
+//! `PATCH /api/auth/me`: changes the caller's profile, or their password, which needs a proof
 //! and ends all sessions. 200 with the account.
 
 use axum::extract::State;
@@ -8,7 +8,7 @@ use http::StatusCode;
 use super::answer;
 use crate::app::App;
 use crate::audit::{Action, Event};
-use crate::auth::{AccountBody, Client, Confirmation};
+use crate::auth::{AccountBody, Client, Proof};
 use crate::http::{Caller, JsonBody, json};
 use crate::problem::ApiError;
 
@@ -21,7 +21,7 @@ pub async fn handle(
     let who = &caller.identity;
     let mut body: AccountBody = body.parse()?;
     if body.has("password") {
-        let shown = Confirmation::take(&mut body)?;
+        let shown = Proof::take(&mut body)?;
         app.auth.change_password(who, body, shown, &client).await?;
         return answer(StatusCode::OK, &app.auth.me(who).await?);
     }

@@ -95,7 +95,7 @@ fn own_account() -> Vec<Route> {
             .gives(200, "User"),
         own(Method::DELETE, "/api/auth/me", || delete(auth::delete_me::handle))
             .does("deleteMe", "Delete one's own account")
-            .takes("Confirmation"),
+            .takes("Proof"),
         own(Method::POST, "/api/auth/logout-all", || post(auth::logout_all::handle))
             .does("logoutAll", "End all of one's own sessions"),
         own(Method::GET, "/api/auth/sessions", || get(auth::sessions::handle))

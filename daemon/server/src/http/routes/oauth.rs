@@ -88,7 +88,7 @@ fn own_account() -> Vec<Route> {
             operation: "unlinkOAuth",
             summary: "Take a provider from one's own account",
             access: Access::User,
-            body: Body::Nothing,
+            body: Body::Json("Proof"),
             success: Success::Nothing,
             served: Here(|| delete(oauth::unlink::handle)),
         },

@@ -13,7 +13,7 @@ use crate::problem::ApiError;
 #[serde(deny_unknown_fields)]
 struct Input {
     email: String,
-    password: Option<String>,
+    current_password: Option<String>,
     code: Option<String>,
     recovery_code: Option<String>,
     passkey: Option<ShownPasskey>,
@@ -25,8 +25,8 @@ pub async fn handle(
     client: Client,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
-    let Input { email, password, code, recovery_code, passkey } = body.parse()?;
-    let proof = Proof { password, code, recovery_code, passkey };
+    let Input { email, current_password, code, recovery_code, passkey } = body.parse()?;
+    let proof = Proof { current_password, code, recovery_code, passkey };
     app.auth.change_email(&caller.identity, &email, &proof, &client).await?;
     Ok(StatusCode::ACCEPTED)
 }

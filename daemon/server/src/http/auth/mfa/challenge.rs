@@ -23,6 +23,6 @@ struct Input {
 
 pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<Response, ApiError> {
     let Input { mfa_token, code, recovery_code, passkey } = body.parse()?;
-    let proof = Proof { password: None, code, recovery_code, passkey };
+    let proof = Proof { current_password: None, code, recovery_code, passkey };
     begun(StatusCode::OK, &app.auth.answer_second_factor(&mfa_token, &proof, &client).await?)
 }

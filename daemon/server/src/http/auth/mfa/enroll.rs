@@ -1,5 +1,5 @@
 //! `POST /api/auth/mfa/totp/enroll`: makes the secret of a second factor, 200 with it. It counts once it is
-//! confirmed. The body is the password of the account.
+//! confirmed. The body is a proof of who asks.
 
 use axum::extract::State;
 use axum::response::Response;

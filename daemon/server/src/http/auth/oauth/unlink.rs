@@ -1,11 +1,12 @@
-//! `DELETE /api/auth/oauth/{provider}`: 204; 409 if nothing would be left to sign in with.
+//! `DELETE /api/auth/oauth/{provider}`: 204; 409 if nothing would be left to sign in with. Needs a proof
+//! of who asks.
 
 use axum::extract::State;
 use http::StatusCode;
 
 use crate::app::App;
-use crate::auth::Client;
-use crate::http::{Caller, Params};
+use crate::auth::{Client, Proof};
+use crate::http::{Caller, JsonBody, Params};
 use crate::problem::ApiError;
 
 pub async fn handle(
@@ -13,7 +14,9 @@ pub async fn handle(
     Params(provider): Params<String>,
     client: Client,
     caller: Caller,
+    body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
-    app.auth.oauth_unlink(&caller.identity, &provider, &client).await?;
+    let proof: Proof = body.parse()?;
+    app.auth.oauth_unlink(&caller.identity, &provider, &proof, &client).await?;
     Ok(StatusCode::NO_CONTENT)
 }
