@@ -116,7 +116,11 @@ async fn data_that_is_removed_under_a_running_project_stops_it() {
     let server = lab().await;
     let daemon = server.daemon();
     let output = server.project.root().join("output");
-    std::fs::remove_dir_all(server.project.data()).unwrap();
+    // The daemon writes while the folder is being emptied.
+    wait_until("the folder to be gone", Duration::from_secs(10), || {
+        std::fs::remove_dir_all(server.project.data()).is_ok() || !server.project.data().exists()
+    })
+    .await;
     let project = server.wait_for_end().await;
     wait_until("the daemon to end", Duration::from_secs(10), || !daemon.is_alive()).await;
     let said = std::fs::read_to_string(output).unwrap();

@@ -35,7 +35,9 @@ fn check_list(query: &ListQuery, client: bool) {
         assert!(!(client && key.sql.contains(SECRET)), "a client sorts by {}", key.sql);
     }
     if let Some(search) = &query.search {
-        assert!(!(client && search.expression.contains(SECRET)), "{}", search.expression);
+        // Which columns; the rest are the words of the client.
+        let columns = search.expression.split(" : ").next().unwrap_or_default();
+        assert!(!(client && columns.contains(SECRET)), "{columns}");
     }
     assert!((1..=1_000).contains(&query.limit) && query.offset <= 1_000_000);
 }
