@@ -128,11 +128,8 @@ impl Cgroups {
         let path = self.top.join(name);
         fs::create_dir(&path).map_err(file_error(&path))?;
         let made = Leaf::open(path.clone()).and_then(|leaf| leaf.set(limits).map(|()| leaf));
-        if made.is_err() {
-            // The first error is the one to report.
-            drop(fs::remove_dir(&path));
-        }
-        made
+        // The first error is the one to report.
+        made.inspect_err(|_| drop(fs::remove_dir(&path)))
     }
 }
 
