@@ -214,9 +214,15 @@ impl Worker {
             Wake::Exited(Some(exit)) => {
                 self.exited = None;
                 self.ending = true;
-                // What it sent before its end still counts.
-                while matches!(self.read(), Ok(Read::Some)) {}
-                Err(Over::Exited(exit))
+                self.keep_usage(&exit);
+                // What it sent before its end still counts, above all why its code does not load.
+                loop {
+                    match self.read() {
+                        Ok(Read::Some) => {}
+                        Err(Over::LoadFailed(failed)) => return Err(Over::LoadFailed(failed)),
+                        Ok(Read::Nothing) | Err(_) => return Err(Over::Exited(exit)),
+                    }
+                }
             }
             // The supervisor is gone; the worker may finish what is open until its link breaks.
             Wake::Exited(None) => {

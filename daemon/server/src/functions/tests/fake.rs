@@ -260,6 +260,8 @@ async fn live(mut link: UnixStream, print: std::io::PipeWriter, script: Script) 
             ToWorker::Init(_) => {
                 let failed = json!({"invocation": null, "code": "load", "message": "no such module"});
                 send(&mut link, 0x86, &failed).await;
+                // As the shims do: what they said and their end arrive together.
+                return script.exit;
             }
             ToWorker::Invoke(invoke) => {
                 let input: Value = serde_json::from_str(invoke.input.get()).unwrap();

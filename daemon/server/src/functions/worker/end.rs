@@ -73,10 +73,7 @@ impl Worker {
                 self.pool.shared.supervisor.stop(self.id, STOP_GRACE);
                 (Ending::WorkerLost { cause: "stopped" }, Blame::Nobody)
             }
-            Over::Exited(exit) => {
-                self.keep_usage(&exit);
-                (Ending::from_exit(&exit.cause), Blame::OnlyOne)
-            }
+            Over::Exited(exit) => (Ending::from_exit(&exit.cause), Blame::OnlyOne),
             Over::LinkBroken => match self.wait_for_exit(EXIT_CAUSE_WAIT).await {
                 Ok(Some(exit)) => (Ending::from_exit(&exit.cause), Blame::OnlyOne),
                 Ok(None) => {
@@ -127,7 +124,7 @@ impl Worker {
         Ok(exit)
     }
 
-    fn keep_usage(&mut self, exit: &Exit) {
+    pub(super) fn keep_usage(&mut self, exit: &Exit) {
         self.memory_peak_bytes = self.memory_peak_bytes.max(Some(exit.usage.memory_peak_bytes));
     }
 
