@@ -28,6 +28,7 @@ mod somebody;
 mod tokens;
 mod totp;
 mod users;
+mod verified;
 
 use std::sync::Arc;
 

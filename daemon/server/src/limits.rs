@@ -271,3 +271,6 @@ pub const PASSKEY_TRANSPORTS_MAX: usize = 8;
 
 /// Name of a passkey. Unit: characters.
 pub const PASSKEY_NAME_MAX: usize = 100;
+
+/// Access tokens whose signature is remembered to be right; each takes about half a kilobyte.
+pub const VERIFIED_TOKENS_MAX: usize = 8_192;

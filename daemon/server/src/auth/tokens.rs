@@ -16,6 +16,7 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use serde::{Deserialize, Serialize};
 
 use super::keyring::{self, Keyring};
+use super::verified::{Verified, VerifiedTokens};
 use crate::clock;
 use crate::config;
 use crate::limits::TOKEN_MAX_BYTES;
@@ -57,6 +58,7 @@ pub struct Tokens {
     keys: ArcSwap<Keyring>,
     csrf: hmac::Key,
     validation: Validation,
+    verified: VerifiedTokens,
 }
 
 /// Why accounts cannot be served.
@@ -110,6 +112,7 @@ impl Tokens {
             keys: ArcSwap::from_pointee(keys),
             csrf,
             validation,
+            verified: VerifiedTokens::default(),
         }
     }
 
@@ -181,20 +184,34 @@ impl Tokens {
         if token.len() > TOKEN_MAX_BYTES {
             return Err(Refused::TooLong);
         }
-        let header = decode_header(token)?;
-        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
-            return Err(Refused::Type);
-        }
-        let keys = self.keys.load();
-        let key = header.kid.as_ref().and_then(|kid| keys.find(kid, now)).ok_or(Refused::Key)?;
-        let claims = decode::<Claims>(token, &key.verifying, &self.validation)?.claims;
+        let print = VerifiedTokens::print(token);
+        let verified = if let Some(verified) = self.verified.get(&print) {
+            self.keys.load().find(&verified.kid, now).ok_or(Refused::Key)?;
+            verified
+        } else {
+            let verified = Arc::new(self.verify_signature(token, now)?);
+            self.verified.add(print, Arc::clone(&verified));
+            verified
+        };
+        let claims = &verified.claims;
         if claims.exp <= now {
             return Err(Refused::Expired);
         }
         if claims.iat > now + LEEWAY_SECONDS || claims.nbf.is_some_and(|nbf| nbf > now + LEEWAY_SECONDS) {
             return Err(Refused::Early);
         }
-        Ok(claims)
+        Ok(claims.clone())
+    }
+
+    fn verify_signature(&self, token: &str, now: u64) -> Result<Verified, Refused> {
+        let header = decode_header(token)?;
+        if header.typ.as_deref() != Some(TYPE) || header.crit.is_some() {
+            return Err(Refused::Type);
+        }
+        let (keys, kid) = (self.keys.load(), header.kid.ok_or(Refused::Key)?);
+        let key = keys.find(&kid, now).ok_or(Refused::Key)?;
+        let claims = decode::<Claims>(token, &key.verifying, &self.validation)?.claims;
+        Ok(Verified { kid, claims })
     }
 }
 
