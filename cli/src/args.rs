@@ -284,6 +284,11 @@ pub enum UsersCommand {
         /// Id or e-mail address
         user: String,
     },
+    /// Remove the second factors of a user who lost them
+    RemoveMfa {
+        /// Id or e-mail address
+        user: String,
+    },
     /// Delete a user
     Delete {
         /// Id or e-mail address

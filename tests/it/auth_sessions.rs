@@ -181,7 +181,7 @@ async fn anonymous_accounts_are_claimed_with_what_they_own() {
     let project = Project::fixture("lab").with("alyx.yaml", "auth: { anonymous: allowed }\n");
     let server = TestServer::start(project).await;
     let methods = server.anon().get_path("/api/auth/status").await.expect_ok();
-    assert_eq!(methods["methods"], json!(["password", "anonymous", "passkey"]));
+    assert_eq!(methods["methods"], json!(["password", "otp", "anonymous", "passkey"]));
     let session = server.anon().send(Method::POST, "/api/auth/anonymous", None).await;
     let session = session.expect_status(201).json();
     assert_eq!((&session["user"]["email"], &session["user"]["role"]), (&Value::Null, &json!("anonymous")));

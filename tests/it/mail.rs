@@ -308,7 +308,8 @@ async fn mails_go_by_tls_to_an_independent_server() {
         };
         let port = line().await["port"].clone();
         let config = format!(
-            "mail: {{ transport: smtp, host: localhost, port: {port}, security: {security}, username: blog, \
+            "auth: {{ registration: open }}\nmail: {{ transport: smtp, host: localhost, port: {port}, \
+             security: {security}, username: blog, \
              password: \"${{MAIL_PASSWORD:-hunter2 hunter2}}\", {ca_file}link_url: 'https://a.example', \
              from: noreply@example.org, retry_after: 20ms, attempts: 3 }}\n"
         );

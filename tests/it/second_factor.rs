@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use alyx_tests::authenticator::Authenticator;
 use alyx_tests::mails::wait_in_folder;
 use alyx_tests::server::PASSWORD;
 use alyx_tests::{Client, Project, TestServer, peers};
@@ -280,5 +281,42 @@ async fn a_reset_takes_an_unverified_account_over_whole() {
     let owner = server.anon().login("ada@example.org", "the owner's own horse").await;
     let status = owner.get_path("/api/auth/mfa").await.expect_ok();
     assert_eq!(status, json!({ "totp": false, "passkeys": 0, "recovery_codes_left": 0 }), "not {codes:?}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_administrator_removes_the_second_factors_of_who_lost_them() {
+    let server = start().await;
+    let Some((ada, codes)) = protected(&server).await else { return };
+    let mut phone = Authenticator::new(server.url());
+    let proof = json!({ "recovery_code": codes[0] });
+    let asked = ada.post("/api/auth/passkey/register/begin", proof).await.expect_ok();
+    let body = json!({ "passkey_token": asked["passkey_token"], "credential": phone.create(&asked) });
+    ada.post("/api/auth/passkey/register/finish", body).await.expect_status(201);
+    let path = format!("/api/admin/users/{}/mfa", ada.id());
+    let delete = async |client: &Client| client.send(reqwest::Method::DELETE, &path, None).await;
+    delete(&ada).await.expect_error(403, "forbidden");
+    delete(&server.anon()).await.expect_error(401, "unauthenticated");
+    first_factor(&server).await;
+
+    let cli = server.cli();
+    cli.run(&["users", "remove-mfa", "ada@example.org"]).await.expect_ok();
+    let folder = server.project.data().join("mail");
+    wait_in_folder(&folder, "ada@example.org", "second factors").await;
+    let status = ada.get_path("/api/auth/mfa").await.expect_ok();
+    assert_eq!(status, json!({ "totp": false, "passkeys": 0, "recovery_codes_left": 0 }));
+    server.anon().login("ada@example.org", PASSWORD).await;
+    let asked = server.anon().post("/api/auth/passkey/login/begin", json!({})).await.expect_ok();
+    let shown = server.anon().post("/api/auth/passkey/login/finish", phone.answer(&asked)).await;
+    shown.expect_error(401, "invalid_passkey");
+
+    let admin = server.over_admin_socket();
+    delete(&admin).await.expect_error(404, "no_second_factor");
+    let nobody = "/api/admin/users/nobody/mfa";
+    admin.send(reqwest::Method::DELETE, nobody, None).await.expect_error(404, "document_not_found");
+    let rows = admin.get_path("/api/admin/audit?action=user.remove_factors").await.expect_ok();
+    let rows = rows["entries"].as_array().expect("rows");
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    assert_eq!(rows[0]["target"], format!("user:{}", ada.id()));
     server.stop().await;
 }

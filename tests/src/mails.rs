@@ -143,13 +143,18 @@ struct State {
 
 impl SmtpSink {
     pub async fn start() -> Self {
+        Self::start_slow(Duration::ZERO).await
+    }
+
+    /// One that lets whoever connects wait so long for its greeting.
+    pub async fn start_slow(greets_after: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen on loopback");
         let port = listener.local_addr().expect("a listener has an address").port();
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(converse(stream, Arc::clone(&shared)));
+                tokio::spawn(converse(stream, greets_after, Arc::clone(&shared)));
             }
         });
         Self { port, state, task }
@@ -160,9 +165,16 @@ impl SmtpSink {
         self.port
     }
 
-    /// The section `mail` of a configuration that sends here.
+    /// A configuration that sends here, where whoever registers is signed in at once, as most tests like
+    /// it. Its last section is `mail`.
     #[must_use]
     pub fn config(&self) -> String {
+        format!("auth:\n  registration: open\n{}", self.mail_config())
+    }
+
+    /// The section `mail` of it alone.
+    #[must_use]
+    pub fn mail_config(&self) -> String {
         format!(
             "mail:\n  transport: smtp\n  host: 127.0.0.1\n  port: {}\n  security: plain\n  \
              link_url: https://app.example.org\n  from: Blog <noreply@example.org>\n  app_name: Blog\n  \
@@ -214,8 +226,13 @@ impl Drop for SmtpSink {
 }
 
 /// One connection, as RFC 5321 has it. A client that goes away ends it.
-async fn converse(stream: TcpStream, state: Arc<Mutex<State>>) -> std::io::Result<()> {
+async fn converse(
+    stream: TcpStream,
+    greets_after: Duration,
+    state: Arc<Mutex<State>>,
+) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
+    tokio::time::sleep(greets_after).await;
     stream.write_all(b"220 sink\r\n").await?;
     let mut to = Vec::new();
     let mut line = String::new();

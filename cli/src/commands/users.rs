@@ -57,6 +57,10 @@ pub async fn run(args: Users, target: &Target, output: Output) -> Result<Exit, F
             client.delete(&format!("{}/sessions", path(&id_of(&client, &user).await?))).await?;
             print::note("ended the sessions");
         }
+        UsersCommand::RemoveMfa { user } => {
+            client.delete(&format!("{}/mfa", path(&id_of(&client, &user).await?))).await?;
+            print::note("removed the second factors");
+        }
         UsersCommand::Delete { user } => {
             client.delete(&path(&id_of(&client, &user).await?)).await?;
             print::note(&format!("deleted {user}"));

@@ -105,6 +105,8 @@ actions! {
     UserDelete "user.delete",
     /// An administrator set a password.
     UserPassword "user.password",
+    /// An administrator removed the second factors of an account.
+    UserRemoveFactors "user.remove_factors",
     /// An administrator ended the sessions of an account.
     UserEndSessions "user.end_sessions",
     /// A new key signs tokens.

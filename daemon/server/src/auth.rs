@@ -20,6 +20,7 @@ mod passwords;
 mod profile;
 mod proof;
 mod recovery_codes;
+mod registration;
 mod second_factor;
 mod session;
 mod sessions;
@@ -147,6 +148,11 @@ impl Auth {
     /// Whether a page showed the CSRF token of this session.
     pub fn is_csrf_token(&self, session: &str, token: &str) -> bool {
         self.0.tokens.is_csrf_token(session, token)
+    }
+
+    /// Whether links and codes can be sent.
+    pub fn sends_mail(&self) -> bool {
+        self.0.mail.is_on()
     }
 
     /// What `GET /api/auth/status` tells.

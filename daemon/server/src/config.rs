@@ -150,6 +150,8 @@ pub struct Limits {
 pub enum Registration {
     /// Anybody.
     Open,
+    /// Anybody who shows that the address is theirs.
+    Verified,
     /// Administrators only.
     Closed,
 }

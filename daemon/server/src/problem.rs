@@ -87,6 +87,11 @@ impl ApiError {
         self.problem.code == code.as_str()
     }
 
+    /// Whether it says that this field is wrong.
+    pub fn names(&self, field: &str) -> bool {
+        self.problem.errors.iter().any(|error| error.field == field)
+    }
+
     /// The problem.
     #[cfg(test)]
     pub fn problem(&self) -> &Problem {

@@ -56,10 +56,21 @@ pub struct Account {
     pub password_hash: Option<String>,
 }
 
+/// From when on the password of a new account signs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PasswordCounts {
+    /// At once.
+    #[default]
+    AtOnce,
+    /// Once the address is verified: until then the account has none.
+    OnceVerified,
+}
+
 /// Input of [`create`].
 #[derive(Debug)]
 pub(crate) struct Create {
     account: NewAccount,
+    counts: PasswordCounts,
     actor: String,
 }
 
@@ -88,9 +99,16 @@ pub(crate) struct Change {
 impl Store {
     /// Creates an account.
     ///
-    /// Fails with [`Error::UniqueViolation`] (field `email`) if the address has one.
-    pub fn create_account(&self, account: NewAccount, actor: String) -> Pending<Account> {
-        self.write(Command::CreateAccount, Create { account, actor })
+    /// Fails with [`Error::UniqueViolation`] (field `email`) if the address has one, and as any other
+    /// document does. What else is wrong with it comes first, so it is told whether or not the address has
+    /// an account.
+    pub fn create_account(
+        &self,
+        account: NewAccount,
+        counts: PasswordCounts,
+        actor: String,
+    ) -> Pending<Account> {
+        self.write(Command::CreateAccount, Create { account, counts, actor })
     }
 
     /// The account with this address, in whatever case and spacing.
@@ -198,15 +216,56 @@ fn with_password(
 ) -> Result<Account, Error> {
     let id = document.values[users.primary().0].as_text();
     let password_hash = connection
-        .prepare_cached("SELECT password_hash FROM _alyx_credentials WHERE user_id = ?")?
-        .query_row([id], |row| row.get(0))
+        .prepare_cached(
+            "SELECT coalesce(password_hash, iif(?2, pending_hash, NULL))
+             FROM _alyx_credentials WHERE user_id = ?1",
+        )?
+        .query_row(params![id, is_verified(users, &document)], |row| row.get(0))
         .optional()?
         .flatten();
     Ok(Account { users: Arc::clone(users), document, password_hash })
 }
 
 pub(crate) fn create(session: &mut Session<'_>, input: Create) -> Result<Account, Error> {
-    create_with(session, input.account, &input.actor)
+    let Create { mut account, counts, actor } = input;
+    let pending = match counts {
+        PasswordCounts::AtOnce => None,
+        PasswordCounts::OnceVerified => account.password_hash.take(),
+    };
+    let again = account.clone();
+    match create_with(session, account, &actor) {
+        Ok(account) => {
+            keep_pending(session, &account, pending.as_deref())?;
+            Ok(account)
+        }
+        Err(Error::UniqueViolation { fields }) if fields.iter().any(|field| field == "email") => {
+            let free = with_free_address(session, again)?;
+            // Whatever comes of it: the command fails, so nothing of it stays.
+            create_with(session, free, &actor)?;
+            Err(Error::UniqueViolation { fields })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Keeps a password until the address of its account is verified.
+fn keep_pending(session: &Session<'_>, account: &Account, hash: Option<&str>) -> Result<(), Error> {
+    let id = account.document.values[account.users.primary().0].as_text();
+    session
+        .connection
+        .prepare_cached("UPDATE _alyx_credentials SET pending_hash = ? WHERE user_id = ?")?
+        .execute(params![hash, id])?;
+    Ok(())
+}
+
+/// The same account with an address that nobody has.
+fn with_free_address(session: &Session<'_>, mut account: NewAccount) -> Result<NewAccount, Error> {
+    let users = users_of(session.schema)?;
+    let id = account.document.values[users.primary().0].as_text().unwrap_or_default().to_owned();
+    if let Some(email) = users.field("email").and_then(|(place, _)| account.document.values.get_mut(place)) {
+        *email = Value::Text(format!("{id}@example.invalid"));
+    }
+    Ok(account)
 }
 
 /// Creates an account within a command.
@@ -226,6 +285,11 @@ pub(crate) fn create_with(
 pub(crate) fn is_disabled(users: &Collection, document: &Document) -> bool {
     let place = users.field("disabled").map(|(place, _)| place);
     place.is_some_and(|place| document.values.get(place) != Some(&Value::Integer(0)))
+}
+
+fn is_verified(users: &Collection, document: &Document) -> bool {
+    let place = users.field("verified").map(|(place, _)| place);
+    place.is_some_and(|place| document.values.get(place) == Some(&Value::Integer(1)))
 }
 
 /// Gives a new document of `users` its account.
@@ -260,7 +324,10 @@ pub(crate) fn unbind(session: &Session<'_>, user_id: &str) -> Result<(), Error> 
 pub(crate) fn set_password_hash(session: &mut Session<'_>, input: SetPasswordHash) -> Result<(), Error> {
     let updated = session
         .connection
-        .prepare_cached("UPDATE _alyx_credentials SET password_hash = ?, updated_at = ? WHERE user_id = ?")?
+        .prepare_cached(
+            "UPDATE _alyx_credentials SET password_hash = ?, pending_hash = NULL, updated_at = ?
+             WHERE user_id = ?",
+        )?
         .execute(params![input.hash, session.now, input.user_id])?;
     if updated != 1 {
         return Err(Error::NotFound);
@@ -273,7 +340,8 @@ pub(crate) fn rehash_password(session: &mut Session<'_>, input: RehashPassword) 
     session
         .connection
         .prepare_cached(
-            "UPDATE _alyx_credentials SET password_hash = ? WHERE user_id = ? AND password_hash = ?",
+            "UPDATE _alyx_credentials SET password_hash = ?, pending_hash = NULL
+             WHERE user_id = ? AND coalesce(password_hash, pending_hash) = ?",
         )?
         .execute(params![input.after, input.user_id, input.before])?;
     Ok(())
@@ -326,7 +394,7 @@ pub(crate) fn owner(session: &Session<'_>, user_id: &str) -> Result<Option<Owner
     let value = |name| users.field(name).and_then(|(place, _)| document.values.get(place));
     Ok(Some(Owner {
         email: value("email").and_then(Value::as_text).unwrap_or_default().to_owned(),
-        verified: value("verified") == Some(&Value::Integer(1)),
+        verified: is_verified(users, &document),
         disabled: is_disabled(users, &document),
     }))
 }

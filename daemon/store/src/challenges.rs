@@ -70,6 +70,8 @@ pub struct NewChallenge {
     pub at_most: u32,
     /// Until when it is good.
     pub expires_at: Timestamp,
+    /// The account's challenges of this purpose end with it.
+    pub ends: Option<Purpose>,
 }
 
 /// A challenge that is good now.
@@ -187,6 +189,9 @@ pub(crate) fn issue(session: &mut Session<'_>, Issue { challenge, mails }: Issue
             "SELECT count(*) FROM _alyx_challenges WHERE user_id = ? AND purpose = ? AND created_at > ?",
         )?
         .query_row(params![challenge.user_id, challenge.purpose.as_str(), since], |row| row.get(0))?;
+    if let Some(purpose) = challenge.ends {
+        forget(session, &challenge.user_id, Some(purpose))?;
+    }
     let is_somebodys = !challenge.user_id.is_empty() && issued < challenge.at_most;
     let text = |text: &str| if is_somebodys { text.to_owned() } else { String::new() };
     session

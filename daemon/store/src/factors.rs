@@ -133,6 +133,11 @@ impl Store {
         self.write(Command::RemoveTotp, Remove { user_id: user_id.to_owned(), mails })
     }
 
+    /// Removes every second factor and the recovery codes. Answers whether there was any.
+    pub fn remove_factors(&self, user_id: &str, mails: Vec<NewMail>) -> Pending<bool> {
+        self.write(Command::RemoveFactors, Remove { user_id: user_id.to_owned(), mails })
+    }
+
     /// Replaces the recovery codes.
     pub fn set_recovery_codes(&self, user_id: &str, hashes: Vec<[u8; 32]>) -> Pending<()> {
         self.write(Command::SetRecoveryCodes, SetRecoveryCodes { user_id: user_id.to_owned(), hashes })
@@ -211,6 +216,14 @@ pub(crate) fn remove(session: &mut Session<'_>, Remove { user_id, mails }: Remov
     drop_codes_without_factor(session, &user_id)?;
     if removed {
         mail::add(session, &mails, true)?;
+    }
+    Ok(kept(session, removed))
+}
+
+pub(crate) fn remove_all(session: &mut Session<'_>, input: Remove) -> Result<bool, Error> {
+    let removed = remove_all_of(session, &input.user_id)?;
+    if removed {
+        mail::add(session, &input.mails, true)?;
     }
     Ok(kept(session, removed))
 }

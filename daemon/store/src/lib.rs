@@ -56,7 +56,7 @@ mod transaction;
 mod values;
 mod writer;
 
-pub use accounts::{Account, NewAccount};
+pub use accounts::{Account, NewAccount, PasswordCounts};
 pub use answers::StoredAnswer;
 pub use audit::{AuditFilter, AuditOutcome, AuditPage, AuditRecord, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};

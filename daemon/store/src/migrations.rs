@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0008_lockouts.sql"),
     include_str!("migrations/0009_identities.sql"),
     include_str!("migrations/0010_passkeys.sql"),
+    include_str!("migrations/0011_pending_passwords.sql"),
 ];
 
 /// Applies what is missing.

@@ -7,16 +7,15 @@ use alyx_core::document::{Access, Document, DocumentError, FieldError, Fresh, pa
 use alyx_core::identity::Identity;
 use alyx_core::schema::Collection;
 use alyx_core::value::Value;
-use alyx_store::{Account, NewAccount};
+use alyx_store::{Account, NewAccount, PasswordCounts};
 use serde_json::value::RawValue;
 
 use super::Auth;
 use super::body::AccountBody;
 use super::passwords::{self, Weak};
-use super::session::{Begun, Client, Method};
+use super::session::Client;
 use crate::audit::{self, Action, Event};
 use crate::clock;
-use crate::config::Registration;
 use crate::documents::USERS;
 use crate::limits::PASSWORD_MAX_BYTES;
 use crate::problem::{ApiError, Code, invalid_fields};
@@ -35,21 +34,10 @@ pub(super) struct Draft {
     pub document: Document,
     pub password: Option<String>,
     pub password_hash: Option<String>,
+    pub counts: PasswordCounts,
 }
 
 impl Auth {
-    /// Makes an account for a stranger and signs in.
-    pub async fn register(&self, body: AccountBody, client: &Client) -> Result<Begun, ApiError> {
-        if self.0.settings.registration == Registration::Closed {
-            return Err(ApiError::new(Code::RegistrationClosed, "Only administrators make accounts here."));
-        }
-        self.allow_register(client)?;
-        let draft = self.draft(body, By::Owner)?;
-        let account = self.create(draft, Action::Register, &Identity::Anonymous, client).await?;
-        self.welcome(&account, client).await?;
-        self.begin(&account, Method::Registration, client).await
-    }
-
     /// The account of a user as its owner sees it.
     pub async fn me(&self, who: &Identity) -> Result<Box<RawValue>, ApiError> {
         let account = self.own_account(who).await?;
@@ -84,7 +72,9 @@ impl Auth {
         let document = document_of(collection, &body, by, &mut errors)?;
         require_email(collection, document.as_ref(), &mut errors);
         match document {
-            Some(document) if errors.is_empty() => Ok(Draft { document, password, password_hash }),
+            Some(document) if errors.is_empty() => {
+                Ok(Draft { document, password, password_hash, counts: PasswordCounts::AtOnce })
+            }
             _ => Err(invalid_fields(errors)),
         }
     }
@@ -106,7 +96,7 @@ impl Auth {
         let id = draft.document.values.get(place).and_then(Value::as_text).unwrap_or_default();
         let event = Event::new(action, who, client).target(format!("user:{id}"));
         let account = NewAccount { document: draft.document, password_hash };
-        Ok(audit::with(&self.0.store, event).create_account(account, who.label()).await?)
+        Ok(audit::with(&self.0.store, event).create_account(account, draft.counts, who.label()).await?)
     }
 
     /// Takes a new password out of a body and judges it.

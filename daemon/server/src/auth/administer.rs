@@ -16,6 +16,7 @@ use super::sessions::SessionInfo;
 use super::tokens::StartError;
 use crate::audit::{self, Action, Event};
 use crate::clock;
+use crate::mail::Kind;
 use crate::problem::{ApiError, Code, internal, invalid_fields};
 
 impl Auth {
@@ -56,6 +57,21 @@ impl Auth {
         let event = Event::new(Action::UserPassword, who, client).target(format!("user:{id}"));
         audit::with(&self.0.store, event).set_password_hash(id, Some(hash)).await?;
         self.0.users.forget(id);
+        Ok(())
+    }
+
+    /// Removes the second factors of somebody who lost them, passkeys among them, and tells them by mail.
+    ///
+    /// # Errors
+    /// `document_not_found`, `no_second_factor`.
+    pub async fn remove_factors(&self, id: &str, who: &Identity, client: &Client) -> Result<(), ApiError> {
+        let account = self.account_of(id).await?;
+        let mails = self.notices(Kind::FactorsRemoved, &account, client);
+        let event = Event::new(Action::UserRemoveFactors, who, client).target(format!("user:{id}"));
+        if !audit::with(&self.0.store, event).remove_factors(id, mails).await? {
+            return Err(ApiError::new(Code::NoSecondFactor, "The account has no second factor."));
+        }
+        self.0.mail.wake();
         Ok(())
     }
 

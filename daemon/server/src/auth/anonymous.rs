@@ -6,7 +6,7 @@ use alyx_core::document::{Access, Document, DocumentError, FieldError, Fresh, pa
 use alyx_core::identity::{Identity, USER_ROLE};
 use alyx_core::schema::Collection;
 use alyx_core::value::Value;
-use alyx_store::{Account, NewAccount};
+use alyx_store::{Account, NewAccount, PasswordCounts};
 
 use super::Auth;
 use super::account::{Draft, document_or_errors, field, judge_as_client, require_email, users};
@@ -30,7 +30,7 @@ impl Auth {
         self.allow_register(client)?;
         let catalog = self.0.catalog.load_full();
         let document = nameless(users(&catalog)?)?;
-        let draft = Draft { document, password: None, password_hash: None };
+        let draft = Draft { document, password: None, password_hash: None, counts: PasswordCounts::AtOnce };
         let account = self.create(draft, Action::AnonymousCreate, &Identity::Anonymous, client).await?;
         self.begin(&account, Method::Anonymous, client).await
     }

@@ -44,6 +44,7 @@ impl Auth {
             attempts: CODE_ATTEMPTS,
             at_most: parts.settings.reset_per_hour,
             expires_at,
+            ends: None,
         };
         let values = [("code", code), ("minutes", (CODE_TTL.as_secs() / 60).to_string())];
         let to = To { user_id: &user_id, address: &address, languages: &client.languages };

@@ -25,6 +25,8 @@ pub enum Link {
     Verify,
     Reset,
     Email,
+    /// The one to set a new password, for somebody who registers again.
+    Registered,
 }
 
 impl Link {
@@ -32,7 +34,7 @@ impl Link {
     pub const fn page(self) -> &'static str {
         match self {
             Self::Verify => "verify",
-            Self::Reset => "reset",
+            Self::Reset | Self::Registered => "reset",
             Self::Email => "email",
         }
     }
@@ -41,6 +43,7 @@ impl Link {
         match self {
             Self::Verify => (Purpose::Verify, Kind::Verify, Action::VerifyRequest, VERIFY_LINK_TTL),
             Self::Reset => (Purpose::Reset, Kind::Reset, Action::PasswordForgot, RESET_LINK_TTL),
+            Self::Registered => (Purpose::Reset, Kind::Registered, Action::PasswordForgot, RESET_LINK_TTL),
             Self::Email => (Purpose::Email, Kind::Email, Action::EmailChange, RESET_LINK_TTL),
         }
     }
@@ -58,6 +61,12 @@ impl Auth {
     pub async fn forgot_password(&self, email: &str, client: &Client) -> Result<(), ApiError> {
         let account = self.account_for_mail(email, client).await?;
         self.send_link(Link::Reset, account.as_ref(), None, client).await
+    }
+
+    /// Tells the owner of an account that somebody wanted to make one with its address.
+    pub(super) async fn tell_registered(&self, account: &Account, client: &Client) -> Result<(), ApiError> {
+        let facts = Some(self.facts(account)).filter(|facts| !facts.disabled);
+        self.send_link(Link::Registered, facts.as_ref(), None, client).await
     }
 
     /// Sends a new account its link, where mails are sent.
@@ -199,6 +208,9 @@ impl Auth {
             attempts: 1,
             at_most: parts.settings.reset_per_hour,
             expires_at,
+            // Of two people who registered with an address, the first may not be its owner: what the owner
+            // follows from then on sets a password of their own.
+            ends: (link == Link::Registered).then_some(Purpose::Verify),
         };
         let target = owner.map(|facts| format!("user:{}", facts.id)).unwrap_or_default();
         let event = Event::new(action, &Identity::Anonymous, client).target(target);

@@ -63,7 +63,7 @@ struct Parts {
 /// What an app is told about a provider.
 #[derive(Debug, Serialize)]
 pub struct ProviderInfo {
-    name: String,
+    pub name: String,
     label: String,
 }
 

@@ -222,6 +222,7 @@ impl Auth {
             attempts: 1,
             at_most: PASSKEY_CHALLENGES_MAX,
             expires_at: Timestamp::now() + PASSKEY_CHALLENGE_TTL,
+            ends: None,
         };
         let target = if user_id.is_empty() { String::new() } else { format!("user:{user_id}") };
         let action = if purpose == Purpose::PasskeyNew { Action::PasskeyBegin } else { Action::PasskeyAsk };

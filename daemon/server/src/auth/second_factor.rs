@@ -75,6 +75,7 @@ impl Auth {
             attempts: CODE_ATTEMPTS,
             at_most: SECOND_FACTOR_QUESTIONS_MAX,
             expires_at: Timestamp::now() + SECOND_FACTOR_TTL,
+            ends: None,
         };
         let event = Event::new(Action::SecondFactorAsk, &Identity::Anonymous, client)
             .target(format!("user:{}", facts.id))
@@ -234,6 +235,7 @@ impl Auth {
         if self.0.store.use_recovery_code(user_id, hash(code)).await? { Ok(()) } else { Err(invalid_code()) }
     }
 
+    /// The mail that tells an account's owner of it, where mails are sent.
     pub(super) fn notices(&self, kind: Kind, account: &Account, client: &Client) -> Vec<alyx_store::NewMail> {
         let facts = self.facts(account);
         let notice = || self.notice(kind, (&facts.id, &facts.email), client);

@@ -1,5 +1,6 @@
 //! Puts defaults, file, environment and flags together and lists every problem.
 
+mod accounts;
 mod providers;
 
 use std::collections::BTreeSet;
@@ -36,7 +37,8 @@ pub struct Overrides {
 /// # Errors
 /// Every problem that was found, at least one.
 pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
-    let mut loader = Loader { config: Config::defaults(source.mode), problems: Vec::new(), source };
+    let (config, problems) = (Config::defaults(source.mode), Vec::new());
+    let mut loader = Loader { config, problems, registration_is_set: false, source };
     let file = source.file.map_or_else(|| default_file(source.overrides), |file| Some(file.to_owned()));
     if let Some(file) = &file {
         let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -47,6 +49,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
     loader.apply_overrides();
     loader.complete_tls();
     loader.check_algorithm();
+    loader.complete_registration();
     loader.check_mail();
     loader.check_public_url();
     loader.check_passkeys();
@@ -61,6 +64,8 @@ fn default_file(overrides: &Overrides) -> Option<PathBuf> {
 struct Loader<'a> {
     config: Config,
     problems: Vec<ConfigProblem>,
+    /// Whether somebody chose `auth.registration`.
+    registration_is_set: bool,
     source: &'a Source<'a>,
 }
 
@@ -186,6 +191,7 @@ impl Loader<'_> {
     }
 
     fn apply(&mut self, place: String, setting: &Setting, values: &[String]) {
+        self.registration_is_set |= (setting.section, setting.key) == ("auth", "registration");
         let applied = match (&setting.apply, values) {
             (Apply::One(apply) | Apply::Secret(apply), [value]) => apply(&mut self.config, value),
             (Apply::Many(apply), values) => apply(&mut self.config, values),
@@ -504,5 +510,25 @@ mod tests {
         check("mail: { link_url: 'javascript:alert(1)' }", false);
         check("mail: { from: \"a@b\\r\\nBcc: c@d\" }", false);
         check("mail: { locale: ../x }", false);
+        check("auth: { registration: verified }", false);
+        check("auth: { registration: verified }\nmail: { transport: file }", true);
+        let both = "auth: { registration: verified, anonymous: allowed }";
+        check(&format!("{both}\nmail: {{ transport: file }}"), false);
+        check("auth: { registration: perhaps }", false);
+    }
+
+    #[test]
+    fn m13_where_mail_goes_out_addresses_are_verified_first() {
+        let smtp = "mail: { transport: smtp, host: localhost, link_url: 'https://example.com' }\n";
+        let check = |text: &str, expected: Registration| {
+            assert_eq!(load_text(text, &[]).unwrap().auth.registration, expected, "{text}");
+        };
+        check("", Registration::Open);
+        check("mail: { transport: file }", Registration::Open);
+        check(smtp, Registration::Verified);
+        check(&format!("{smtp}auth: {{ registration: open }}"), Registration::Open);
+        check(&format!("{smtp}auth: {{ registration: closed }}"), Registration::Closed);
+        // Claiming an anonymous account has to sign in at once, and so cannot hide what is taken.
+        check(&format!("{smtp}auth: {{ anonymous: allowed }}"), Registration::Open);
     }
 }

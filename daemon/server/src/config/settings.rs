@@ -351,12 +351,13 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         section: "auth",
         key: "registration",
-        default: "`open`",
-        accepts: "open or closed",
-        about: "`closed`: only administrators make accounts.",
+        default: "`verified` with `mail.transport: smtp`, unless `auth.anonymous` is `allowed`; else `open`",
+        accepts: "open, verified or closed",
+        about: "`open`: whoever registers is signed in at once, which tells of an address that is taken. `verified`: the owner of the address has to follow a link sent to it first, and nothing tells whether an address has an account; needs `mail`. `closed`: only administrators make accounts.",
         apply: Apply::One(|config, text| {
             config.auth.registration = match text {
                 "open" => Registration::Open,
+                "verified" => Registration::Verified,
                 "closed" => Registration::Closed,
                 _ => return Err(()),
             };

@@ -11,6 +11,7 @@ pub mod list_users;
 pub mod lockouts;
 pub mod mail;
 pub mod migrations;
+pub mod remove_factors;
 pub mod rotate_keys;
 pub mod rules;
 pub mod set_password;

@@ -60,7 +60,7 @@ fn form(link: Link, token: &str, complaint: &str) -> Response {
     let (title, text, input, button) = match link {
         Link::Verify => ("Confirm your address", "This shows that the address is yours.", "", "Confirm"),
         Link::Email => ("Confirm your new address", "Your account will use it from now on.", "", "Confirm"),
-        Link::Reset => (
+        Link::Reset | Link::Registered => (
             "Set a new password",
             "Everybody who is signed in to your account will be signed out.",
             "<label>New password <input type=\"password\" name=\"password\" required \

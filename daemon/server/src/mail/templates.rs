@@ -40,6 +40,8 @@ macro_rules! kinds {
 kinds! {
     /// A link that shows that the address is the owner's.
     Verify "verify" ["link", "minutes"],
+    /// Somebody registers with an address that has an account: a link to set a new password.
+    Registered "registered" ["link", "minutes"],
     /// A link to set a new password.
     Reset "reset" ["link", "minutes"],
     /// A link, to the new address, that makes it the account's.
@@ -58,6 +60,8 @@ kinds! {
     PasskeyAdded "passkey_added" ["time", "address"],
     /// A passkey was deleted.
     PasskeyRemoved "passkey_removed" ["time", "address"],
+    /// An administrator removed the second factors.
+    FactorsRemoved "factors_removed" ["time"],
 }
 
 /// The templates of a project.

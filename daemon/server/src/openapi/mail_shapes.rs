@@ -29,14 +29,10 @@ pub fn shapes() -> Map<String, Value> {
     let mut answer = proof(&["code", "recovery_code"]);
     answer["properties"]["mfa_token"] = text();
     answer["required"] = json!(["mfa_token"]);
-    let question = object(
-        json!({ "mfa_required": { "const": true }, "mfa_token": text(), "methods": texts() }),
-        &["mfa_required", "mfa_token", "methods"],
-    );
     let shapes = json!({
         "Address": closed(object(json!({ "email": text() }), &["email"])),
         "LinkToken": closed(object(json!({ "token": text() }), &["token"])),
-        "NewPassword": closed(object(
+        "PasswordByLink": closed(object(
             json!({ "token": text(), "password": { "type": "string", "maxLength": 1024 } }),
             &["token", "password"],
         )),
@@ -46,11 +42,6 @@ pub fn shapes() -> Map<String, Value> {
             &["otp_token", "expires_in"],
         ),
         "SentCode": closed(object(json!({ "otp_token": text(), "code": text() }), &["otp_token", "code"])),
-        "SecondFactorQuestion": question,
-        "Begun": { "oneOf": [
-            { "$ref": "#/components/schemas/SignedIn" },
-            { "$ref": "#/components/schemas/SecondFactorQuestion" },
-        ] },
         "SecondFactorStatus": object(
             json!({ "totp": truth(), "passkeys": whole(), "recovery_codes_left": whole() }),
             &["totp", "passkeys", "recovery_codes_left"],

@@ -157,6 +157,7 @@ fn own(route: &Route) -> &'static [Code] {
         "updateUser" => {
             &[Code::DocumentNotFound, Code::Conflict, Code::UniqueViolation, Code::ReferenceNotFound]
         }
+        "removeUserFactors" => &[Code::DocumentNotFound, Code::NoSecondFactor],
         "deleteUser" => &[Code::DocumentNotFound, Code::Conflict, Code::DocumentReferenced],
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],

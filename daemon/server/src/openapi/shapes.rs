@@ -30,12 +30,7 @@ pub fn reference(shape: &str, of: Option<&str>) -> Value {
 
 /// All shapes that can be referred to.
 pub fn all(schema: &Schema) -> Value {
-    let mut shapes = fixed();
-    shapes.extend(oauth::all());
-    shapes.extend(passkeys::all());
-    shapes.extend(store::all());
-    shapes.extend(writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)));
-    shapes.extend(super::mail_shapes::shapes());
+    let mut shapes: Map<String, Value> = tables().into_iter().flatten().collect();
     for (name, collection) in &schema.collections {
         shapes.insert(name.clone(), read_shape(collection));
         shapes.insert(format!("{name}_new"), write_shape(collection, Write::Create));
@@ -91,14 +86,24 @@ pub fn object(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
-fn fixed() -> Map<String, Value> {
+/// Shapes that do not depend on the schema; no two have the same name.
+pub fn tables() -> Vec<Map<String, Value>> {
+    let user = json!({ "$ref": format!("#/components/schemas/{USERS}") });
+    let own = [fixed(&user), signing_in(&user), account_shapes(), migration_shapes()];
+    let mut tables: Vec<_> = own.into_iter().filter_map(|table| table.as_object().cloned()).collect();
+    let writes = writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
+    tables.extend([oauth::all(), passkeys::all(), store::all(), writes, super::mail_shapes::shapes()]);
+    tables
+}
+
+fn fixed(user: &Value) -> Value {
     let text = || json!({ "type": "string" });
     let whole = || json!({ "type": "integer" });
+    let texts = || json!({ "type": "array", "items": text() });
     let state = || json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
     let field =
         object(json!({ "field": text(), "code": text(), "message": text() }), &["field", "code", "message"]);
-    let user = json!({ "$ref": format!("#/components/schemas/{USERS}") });
-    let shapes = json!({
+    json!({
         "Problem": object(
             json!({
                 "type": text(), "title": text(), "status": whole(), "detail": text(), "code": text(),
@@ -110,10 +115,14 @@ fn fixed() -> Map<String, Value> {
         "Credentials": object(json!({ "email": text(), "password": text() }), &["email", "password"]),
         "AuthStatus": object(
             json!({
-                "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "closed"] },
-                "methods": { "type": "array", "items": text() }, "min_password_length": whole(),
+                "needs_setup": { "type": "boolean" }, "registration": { "enum": ["open", "verified", "closed"] },
+                "methods": { "type": "array", "items": text() }, "second_factors": texts(),
+                "providers": texts(), "min_password_length": whole(),
             }),
-            &["needs_setup", "registration", "methods", "min_password_length"],
+            &[
+                "needs_setup", "registration", "methods", "second_factors", "providers",
+                "min_password_length",
+            ],
         ),
         "RuleQuestion": object(
             json!({ "collection": text(), "operation": text(), "as": text() }),
@@ -124,10 +133,8 @@ fn fixed() -> Map<String, Value> {
             json!({ "users": { "type": "array", "items": user }, "limit": whole() }),
             &["users", "limit"],
         ),
-                "HealthState": object(json!({ "state": state() }), &["state"]),
-    });
-    let parts = [shapes, signing_in(&user), account_shapes(), migration_shapes()];
-    parts.into_iter().filter_map(|part| part.as_object().cloned()).flatten().collect()
+        "HealthState": object(json!({ "state": state() }), &["state"]),
+    })
 }
 
 fn signing_in(user: &Value) -> Value {

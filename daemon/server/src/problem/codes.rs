@@ -55,6 +55,7 @@ codes! {
     BackupNotFound 404 "backup_not_found",
     MailNotFound 404 "mail_not_found",
     TotpNotEnabled 404 "totp_not_enabled",
+    NoSecondFactor 404 "no_second_factor",
     PasskeyNotFound 404 "passkey_not_found",
     MethodNotAllowed 405 "method_not_allowed",
     RequestTimeout 408 "request_timeout",

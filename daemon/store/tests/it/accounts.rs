@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use alyx_core::document::Document;
-use alyx_store::{Account, Error, Lifetimes, NewAccount, NewSession, Rotation, SigningKey, limits};
+use alyx_store::{
+    Account, Error, Lifetimes, NewAccount, NewSession, PasswordCounts, Rotation, SigningKey, limits,
+};
 use serde_json::json;
 
 use crate::support::{ACTOR, TestStore, at};
@@ -24,7 +26,7 @@ const LIFETIMES: Lifetimes =
 fn create(project: &TestStore, email: &str) -> Result<Account, Error> {
     let document = project.draft("users", &json!({"email": email}));
     let account = NewAccount { document, password_hash: Some("$argon2id$…".to_owned()) };
-    project.store.create_account(account, ACTOR.to_owned()).wait()
+    project.store.create_account(account, PasswordCounts::AtOnce, ACTOR.to_owned()).wait()
 }
 
 fn id(project: &TestStore, document: &Document) -> String {
@@ -141,7 +143,7 @@ fn accounts_are_listed_in_pages_and_admins_counted() {
     assert_eq!(project.store.admin_count().wait().unwrap(), 0);
     let root = project.draft("users", &json!({"email": "root@example.org", "role": "admin"}));
     let root = NewAccount { document: root, password_hash: None };
-    let root = project.store.create_account(root, ACTOR.to_owned()).wait().unwrap();
+    let root = project.store.create_account(root, PasswordCounts::AtOnce, ACTOR.to_owned()).wait().unwrap();
     assert_eq!(project.store.admin_count().wait().unwrap(), 1);
     let plan: String = project
         .sqlite()

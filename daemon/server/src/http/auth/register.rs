@@ -1,7 +1,8 @@
-//! `POST /api/auth/register`: makes an account, 201 with tokens.
+//! `POST /api/auth/register`: makes an account, 201 with tokens. Where addresses are verified first, 202 for
+//! every address alike.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 
 use super::begun;
@@ -12,5 +13,8 @@ use crate::problem::ApiError;
 
 pub async fn handle(State(app): State<App>, client: Client, body: JsonBody) -> Result<Response, ApiError> {
     let user: AccountBody = body.parse()?;
-    begun(StatusCode::CREATED, &app.auth.register(user, &client).await?)
+    match app.auth.register(user, &client).await? {
+        Some(session) => begun(StatusCode::CREATED, &session),
+        None => Ok(StatusCode::ACCEPTED.into_response()),
+    }
 }

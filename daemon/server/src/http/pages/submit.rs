@@ -25,7 +25,7 @@ pub async fn handle(
     let done = match link {
         Link::Verify => app.auth.confirm_verification(token, &client).await,
         Link::Email => app.auth.confirm_email(token, &client).await,
-        Link::Reset => {
+        Link::Reset | Link::Registered => {
             let password = fields.get("password").to_owned();
             app.auth.reset_password(token, password, &client).await
         }
@@ -33,7 +33,7 @@ pub async fn handle(
     let thanks = match link {
         Link::Verify => "Your address is confirmed",
         Link::Email => "Your new address is confirmed",
-        Link::Reset => "Your password is set",
+        Link::Reset | Link::Registered => "Your password is set",
     };
     match done {
         Ok(()) => Ok(page(StatusCode::OK, thanks, "<p>You can close this page.</p>")),

@@ -135,6 +135,8 @@ fn administration() -> Vec<Route> {
         admin(Method::POST, "/api/admin/users/{id}/password", || post(admin::set_password::handle))
             .does("setUserPassword", "Set a password and end the account's sessions")
             .takes("NewPassword"),
+        admin(Method::DELETE, "/api/admin/users/{id}/mfa", || delete(admin::remove_factors::handle))
+            .does("removeUserFactors", "Remove the second factors of an account"),
         admin(Method::GET, SESSIONS, || get(admin::user_sessions::handle))
             .does("listUserSessions", "List the sessions of an account")
             .gives(200, "SessionList"),

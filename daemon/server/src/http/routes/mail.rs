@@ -69,7 +69,7 @@ fn address_routes() -> Vec<Route> {
             Open,
             ("/api/auth/password/reset", "resetPassword"),
             "Set a new password by a link",
-            "NewPassword",
+            "PasswordByLink",
             Success::Nothing,
             || post(auth::password::reset::handle),
         ),
