@@ -35,6 +35,7 @@ pub use model::{
 };
 
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
+pub use users::ACCOUNT_MEMBERS;
 
 use crate::limits::{COLLECTIONS_MAX, FUNCTIONS_MAX};
 use reader::{At, Reader};

@@ -108,6 +108,17 @@ fn users_are_always_there() {
         &["5:7: collections.users.fields.email: \"email\" is a built-in field"],
     );
     bad(&users("nick: { type: string }"), &["must be nullable or have a default"]);
+    for name in ["current_password", "code", "recovery_code", "passkey", "password", "password_hash", "token"]
+    {
+        let reserved =
+            format!("5:7: collections.users.fields.{name}: the name \"{name}\" is reserved in users");
+        bad(&users(&format!("{name}: {{ type: string, nullable: true }}")), &[&reserved]);
+    }
+    good(&users("codes: { type: string, nullable: true }"));
+    // Elsewhere they are names as any other.
+    good(
+        "version: 1\ncollections:\n  coupons:\n    fields:\n      id: { type: id, primary: true, default: auto }\n      code: { type: string }\n",
+    );
     bad(&users("key: { type: id, primary: true, default: auto }"), &["users has a primary field already"]);
     good("version: 1\ncollections:\n  users:\n    rules:\n      read: \"true\"\n");
 }

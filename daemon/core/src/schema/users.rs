@@ -9,6 +9,11 @@ use crate::identity::USER_ROLE;
 /// Its name.
 pub(super) const USERS: &str = "users";
 
+/// Members of requests that make or change accounts, beside the fields: secrets and what is shown to
+/// confirm who one is. A field of one of these names could never be written.
+pub const ACCOUNT_MEMBERS: [&str; 7] =
+    ["password", "password_hash", "current_password", "code", "recovery_code", "passkey", "token"];
+
 /// The built-in fields.
 pub(super) fn base_fields() -> Vec<Field> {
     let text = |text: &str| Some(DefaultValue::Literal(text.into()));
@@ -42,6 +47,12 @@ pub(super) fn accepts(reader: &mut Reader<'_>, name: &str, at: &At<'_>, declared
     if base_fields().iter().any(|field| field.name == name) {
         let message = format!("\"{name}\" is a built-in field of users");
         reader.report(at.key, &at.path, message, "remove it here: it is always there");
+        return false;
+    }
+    if ACCOUNT_MEMBERS.contains(&name) {
+        let message = format!("the name \"{name}\" is reserved in users");
+        let hint = "requests about accounts have a member of this name; choose another one";
+        reader.report(at.key, &at.path, message, hint);
         return false;
     }
     if declared.is_some_and(|field| field.primary) {

@@ -6,14 +6,11 @@
 use std::fmt;
 
 use alyx_core::document::FieldError;
+use alyx_core::schema::ACCOUNT_MEMBERS;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::problem::{ApiError, internal};
-
-/// Members that are no fields of the document.
-const SECRETS: [&str; 7] =
-    ["password", "password_hash", "current_password", "code", "recovery_code", "passkey", "token"];
 
 /// A body.
 #[derive(Debug)]
@@ -81,7 +78,7 @@ impl<'de> Deserialize<'de> for AccountBody {
             fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<AccountBody, A::Error> {
                 let mut body = AccountBody { fields: Vec::new() };
                 while let Some((name, value)) = access.next_entry::<String, Box<RawValue>>()? {
-                    if SECRETS.contains(&name.as_str()) && body.has(&name) {
+                    if ACCOUNT_MEMBERS.contains(&name.as_str()) && body.has(&name) {
                         return Err(serde::de::Error::custom(format!("{name} is there twice")));
                     }
                     body.fields.push((name, value));
