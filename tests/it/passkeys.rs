@@ -1,5 +1,7 @@
 //! Passkeys: as the first factor and as the second, what they are bound to, and what is refused.
 
+mod limits;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
