@@ -118,6 +118,21 @@ async fn the_examples_of_changes_and_backups_work() {
 }
 
 #[tokio::test]
+async fn the_example_of_a_bucket_for_backups_works() {
+    let Some(bucket) = crate::backup_s3::Bucket::start().await else { return };
+    let text = fs::read_to_string(tree::root().join("docs/backup.md")).unwrap();
+    let config = blocks(&text, "yaml").into_iter().find(|block| block.contains("s3_bucket")).unwrap();
+    let config = config
+        .replace("https://s3.example.com", bucket.url())
+        .replace("${S3_ACCESS_KEY}", crate::backup_s3::KEY)
+        .replace("${S3_SECRET_KEY}", crate::backup_s3::SECRET);
+    let server = TestServer::start(Project::example("basic").with("alyx.yaml", &config)).await;
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_examples_of_reading_documents_work() {
     let text = fs::read_to_string(tree::root().join("docs/queries.md")).unwrap();
     let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();

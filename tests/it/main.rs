@@ -5,6 +5,7 @@
 //! | module | subject |
 //! |---|---|
 //! | `backup` | backups, made and restored |
+//! | `backup_s3` | the same in a bucket of an object store |
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
 //! | `audit` | the audit log: filters, pages, exports, retention |
@@ -42,6 +43,7 @@ mod audit;
 mod auth_sessions;
 mod auth_tokens;
 mod backup;
+mod backup_s3;
 mod blog;
 mod changes;
 mod commands;

@@ -26,19 +26,28 @@ pub fn node() -> Option<Command> {
 
 /// A server of `tests/peers/servers`, running until it is dropped; `None` as for [`node`].
 pub async fn server(name: &str, arguments: &[&str]) -> Option<Server> {
-    // Modules are found from where a script lies.
-    let folder = installed("node_modules")?.parent()?.join("servers");
-    std::fs::create_dir_all(&folder).expect("make a folder");
-    let script = folder.join(format!("{}-{name}", std::process::id()));
-    std::fs::copy(tree::root().join("tests/peers/servers").join(name), &script).expect("copy a server");
-    let mut child = tokio::process::Command::new("node")
-        .arg(&script)
-        .args(arguments)
+    let source = tree::root().join("tests/peers/servers").join(name);
+    let mut command = if name.ends_with(".py") {
+        let mut command = python()?;
+        command.arg(&source);
+        command
+    } else {
+        // Modules are found from where a script lies.
+        let folder = installed("node_modules")?.parent()?.join("servers");
+        std::fs::create_dir_all(&folder).expect("make a folder");
+        let script = folder.join(format!("{}-{name}", std::process::id()));
+        std::fs::copy(source, &script).expect("copy a server");
+        let mut command = Command::new("node");
+        command.arg(script);
+        command
+    };
+    command.args(arguments);
+    let mut child = tokio::process::Command::from(command)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .expect("start node");
+        .expect("start a server");
     let mut lines = BufReader::new(child.stdout.take().expect("its output is a pipe")).lines();
     let said = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it starts in time");
     let url = said.expect("its output is text").expect("it says where it listens");

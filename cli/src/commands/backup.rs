@@ -42,7 +42,13 @@ pub async fn run(args: Backup, target: &Target, output: Output) -> Result<Exit, 
             }
             let path = cell(&found, "path");
             print::note(&format!("{id} is sound; to restore it, stop the daemon and run there:"));
-            print::line(&format!("alyxd restore --replace '{}'", path.replace('\'', "'\\''")))?;
+            let quoted = |text: &str| format!("'{}'", text.replace('\'', "'\\''"));
+            // What is in a bucket has no path.
+            let which = match path.starts_with("s3://") {
+                true => format!("--backup {}", quoted(&id)),
+                false => quoted(&path),
+            };
+            print::line(&format!("alyxd restore --replace {which}"))?;
             print::note(
                 "with the --config, --project or --data that the daemon is started with; then start it",
             );

@@ -4,6 +4,7 @@
 //! `<id>.db` is a database that can be opened by itself; `<id>.json` says what it holds and its SHA-256.
 
 mod point;
+mod s3;
 mod shipping;
 mod target;
 
@@ -12,7 +13,6 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use alyx_store::{Mark, Store, backup};
 use aws_lc_rs::digest::{Context, SHA256};
@@ -23,10 +23,10 @@ use tokio::sync::{Mutex, watch};
 use crate::clock;
 use crate::config;
 use crate::limits::BACKUP_CHECK_PERIOD;
-use crate::problem::error_chain;
 use crate::serve::told_to_stop;
 
 pub use point::{Holdings, Moment, NoWay};
+pub use s3::S3Error;
 use shipping::Shipping;
 pub use shipping::{SEGMENTS, Status};
 pub use target::Target;
@@ -80,6 +80,8 @@ pub enum BackupError {
     NotFound,
     #[error("the backup is damaged: {0}")]
     Damaged(String),
+    #[error("use the bucket")]
+    S3(#[from] S3Error),
     #[error("copy the database")]
     Store(#[from] alyx_store::Error),
     #[error("use {path}", path = path.display())]
@@ -97,16 +99,18 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
 
 impl Backups {
     /// `key` names the key that seals secrets in the database.
-    pub fn new(store: Store, config: &config::Config, key: String) -> Self {
-        Self {
+    pub fn new(store: Store, config: &config::Config, key: String) -> Result<Self, BackupError> {
+        let scratch = config.server.data.join("cache");
+        clean(&scratch)?;
+        Ok(Self {
             store,
-            target: Target::of(&config.backup),
+            target: Target::of(&config.backup, scratch.clone())?,
             config: config.backup.clone(),
-            scratch: config.server.data.join("cache"),
+            scratch,
             key,
             busy: Arc::default(),
             shipping: Arc::default(),
-        }
+        })
     }
 
     /// Makes a backup. Writers go on.
@@ -114,13 +118,26 @@ impl Backups {
         let _turn = self.busy.lock().await;
         let now = Timestamp::now();
         let id = format!("{}-{}", now.strftime("%Y%m%dt%H%M%Sz"), clock::random_hex::<3>());
-        let folder = match &self.target {
-            Target::Directory(directory) => directory.clone(),
+        let path = match &self.target {
+            Target::Directory(folder) => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))?;
+                folder.join(format!("{id}.db"))
+            }
+            Target::S3(_) => self.scratch.join(format!("{SCRATCH}{id}.db")),
         };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at(&folder))?;
-        let path = folder.join(format!("{id}.db"));
-        let copied = self.store.copy_to(&path).await?;
-        let (file, sealed) = (path.clone(), self.key.clone());
+        let made = self.keep_copy(id, now, &path).await;
+        if let Target::S3(_) = self.target {
+            // It may never have been made.
+            drop(fs::remove_file(&path));
+        }
+        let made = made?;
+        tracing::info!(backup.id = %made.id, bytes = made.bytes, seq = made.seq, "backup {} is made", made.id);
+        Ok(made)
+    }
+
+    async fn keep_copy(&self, id: String, now: Timestamp, path: &Path) -> Result<Manifest, BackupError> {
+        let copied = self.store.copy_to(path).await?;
+        let (file, sealed) = (path.to_owned(), self.key.clone());
         let manifest = blocking(move || {
             Ok(Manifest {
                 id,
@@ -135,11 +152,9 @@ impl Backups {
             })
         })
         .await?;
-        self.target.put(&manifest.data(), &path).await?;
+        self.target.put(&manifest.data(), path).await?;
         self.put_manifest(&manifest).await?;
-        let made = manifest;
-        tracing::info!(backup.id = %made.id, bytes = made.bytes, seq = made.seq, "backup {} is made", made.id);
-        Ok(made)
+        Ok(manifest)
     }
 
     /// Written last: what has none is no backup.
@@ -166,6 +181,18 @@ impl Backups {
                 let path = directory.join(manifest.data());
                 blocking(move || verify_against(&path, Some(&expected))).await?;
             }
+            Target::S3(s3) => {
+                let path = self.scratch.join(format!("{SCRATCH}{}.db", clock::random_hex::<8>()));
+                let fetched = s3.get(&manifest.data(), &path).await;
+                let file = path.clone();
+                let verified = match fetched {
+                    Ok(()) => blocking(move || verify_against(&file, Some(&expected))).await.map(drop),
+                    Err(error) => Err(error),
+                };
+                // It may never have been made.
+                drop(fs::remove_file(&path));
+                verified?;
+            }
         }
         Ok(manifest)
     }
@@ -188,15 +215,20 @@ impl Backups {
 
     /// Where a backup lies.
     pub fn path(&self, id: &str) -> String {
-        match &self.target {
-            Target::Directory(directory) => directory.join(format!("{id}.db")).display().to_string(),
-        }
+        self.target.place(&format!("{id}.db"))
     }
 
     /// Makes backups as the configuration says, until it is told to stop.
     pub async fn run(self, mut stopped: watch::Receiver<bool>) {
-        let Some(every) = self.config.every else { return };
-        let mut due = tokio::time::interval(BACKUP_CHECK_PERIOD.min(every));
+        let period = match (self.config.every, &self.target) {
+            (Some(every), _) => BACKUP_CHECK_PERIOD.min(every),
+            // So that a bucket that cannot be used is told of before a backup is wanted.
+            (None, Target::S3(_)) => BACKUP_CHECK_PERIOD,
+            (None, Target::Directory(_)) => return,
+        };
+        let mut due = tokio::time::interval(period);
+        due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut is_clean = false;
         loop {
             tokio::select! {
                 () = told_to_stop(&mut stopped) => return,
@@ -204,14 +236,17 @@ impl Backups {
             }
             tokio::select! {
                 () = told_to_stop(&mut stopped) => return,
-                done = self.keep_up(every) => if let Err(error) = done {
-                    tracing::error!("the scheduled backup failed: {}", error_chain(&error));
-                },
+                done = self.keep_up(&mut is_clean) => self.shipping.note_backup(done.as_ref().err()),
             }
         }
     }
 
-    async fn keep_up(&self, every: Duration) -> Result<(), BackupError> {
+    async fn keep_up(&self, is_clean: &mut bool) -> Result<(), BackupError> {
+        if !*is_clean {
+            self.target.clean().await?;
+            *is_clean = true;
+        }
+        let Some(every) = self.config.every else { return self.target.list("").await.map(drop) };
         let newest = self.list().await?.into_iter().next();
         let made_at = newest.and_then(|newest| newest.created_at.parse::<Timestamp>().ok());
         if made_at.is_none_or(|made_at| made_at + every <= Timestamp::now()) {
@@ -220,6 +255,21 @@ impl Backups {
         }
         Ok(())
     }
+}
+
+/// How copies on their way to or from elsewhere begin.
+const SCRATCH: &str = "backup-";
+
+/// Removes copies that a daemon that was killed left.
+fn clean(scratch: &Path) -> Result<(), BackupError> {
+    for entry in fs::read_dir(scratch).map_err(at(scratch))? {
+        let path = entry.map_err(at(scratch))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with(SCRATCH) {
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Examines a backup file, against its manifest if it has one.

@@ -41,10 +41,12 @@ enum Command {
     },
     /// Print the JSON Schema of schema.yaml, for editors.
     JsonSchema,
-    /// Examine a backup, or everything in a directory of backups.
+    /// Examine a backup, or everything in a directory or bucket of backups.
     Verify {
-        /// The backup, a file that ends with .db, or a directory.
-        file: PathBuf,
+        /// The backup, a file that ends with .db, or a directory; default: where the configuration keeps them.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        places: Places,
     },
     /// Make a backup, or a moment after one, the database; the daemon must not run.
     Restore(Restore),
@@ -65,8 +67,11 @@ struct Build {
 #[derive(Debug, Args)]
 struct Restore {
     /// The backup, a file that ends with .db.
-    #[arg(conflicts_with_all = ["from", "at", "seq"])]
+    #[arg(conflicts_with_all = ["from", "at", "seq", "backup"])]
     file: Option<PathBuf>,
+    /// The backup as it was made, by the id that `alyx backup list` shows.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["at", "seq"])]
+    backup: Option<String>,
     /// Directory with backups and segments; default: where the configuration keeps them.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
@@ -76,6 +81,16 @@ struct Restore {
     /// The last change that is part of it.
     #[arg(long, value_name = "N", conflicts_with = "at")]
     seq: Option<u64>,
+    #[command(flatten)]
+    places: Places,
+    /// Put the database that is there aside.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Which daemon is meant.
+#[derive(Debug, Args)]
+struct Places {
     /// Configuration file; default: alyx.yaml in the project's directory, if there is one.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -85,9 +100,13 @@ struct Restore {
     /// Directory for everything the daemon writes.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Put the database that is there aside.
-    #[arg(long)]
-    replace: bool,
+}
+
+impl Places {
+    fn read(self) -> Result<Config, ExitCode> {
+        let overrides = Overrides { project: self.project, data: self.data, ..Overrides::default() };
+        read_config(self.config.as_deref(), &overrides, Mode::Production)
+    }
 }
 
 #[derive(Debug, Args)]
@@ -147,30 +166,42 @@ pub fn run() -> ExitCode {
             print::data(&format!("{:#}", alyx_core::schema::json_schema()));
             ExitCode::SUCCESS
         }
-        Command::Verify { file } => restore::verify(&file),
-        Command::Restore(flags) => {
-            let overrides = Overrides { project: flags.project, data: flags.data, ..Overrides::default() };
-            match read_config(flags.config.as_deref(), &overrides, Mode::Production) {
-                Ok(config) => {
-                    let moment = match (flags.at, flags.seq) {
-                        (Some(at), _) => Moment::At(at.as_microsecond()),
-                        (None, Some(seq)) => Moment::Seq(seq),
-                        (None, None) => Moment::Newest,
-                    };
-                    let source = match (flags.file, flags.from) {
-                        (Some(file), _) => restore::Source::File(file),
-                        (None, Some(from)) => restore::Source::Point(Target::Directory(from), moment),
-                        (None, None) => restore::Source::Point(Target::of(&config.backup), moment),
-                    };
-                    restore::restore(&source, &config, flags.replace)
-                }
+        Command::Verify { file: Some(file), .. } => restore::verify(&file),
+        Command::Verify { file: None, places } => places.read().map_or_else(
+            |code| code,
+            |config| match target(None, &config) {
+                Ok(target) => restore::verify_kept(&target, &config),
                 Err(code) => code,
-            }
-        }
+            },
+        ),
+        Command::Restore(flags) => run_restore(flags).unwrap_or_else(|code| code),
         Command::Build(Build { program, arguments }) => match process::build(program, arguments) {
             Ok(never) => match never {},
             Err(error) => failed(&error),
         },
+    }
+}
+
+fn run_restore(flags: Restore) -> Result<ExitCode, ExitCode> {
+    let config = flags.places.read()?;
+    let moment = match (flags.at, flags.seq) {
+        (Some(at), _) => Moment::At(at.as_microsecond()),
+        (None, Some(seq)) => Moment::Seq(seq),
+        (None, None) => Moment::Newest,
+    };
+    let source = match (flags.file, flags.backup) {
+        (Some(file), _) => restore::Source::File(file),
+        (None, Some(id)) => restore::Source::Backup(target(flags.from, &config)?, id),
+        (None, None) => restore::Source::Point(target(flags.from, &config)?, moment),
+    };
+    Ok(restore::restore(&source, &config, flags.replace))
+}
+
+/// Where backups are kept: in a directory that is named, or as configured.
+fn target(named: Option<PathBuf>, config: &Config) -> Result<Target, ExitCode> {
+    match named {
+        Some(directory) => Ok(Target::Directory(directory)),
+        None => Target::of(&config.backup, config.server.data.join("cache")).map_err(|error| failed(&error)),
     }
 }
 

@@ -105,6 +105,38 @@ pub struct Backup {
     pub ship_every: Option<Duration>,
     /// Bytes that may wait while it cannot be.
     pub ship_limit_bytes: usize,
+    /// Where backups go, if not to the directory.
+    pub s3: Option<S3>,
+    s3_parts: S3Parts,
+}
+
+/// A folder of a bucket.
+#[derive(Clone, Debug)]
+pub struct S3 {
+    pub endpoint: url::Url,
+    pub region: String,
+    pub bucket: String,
+    /// Empty, or ends with a slash.
+    pub prefix: String,
+    /// Whether the bucket is named in the path and not in the host.
+    pub path_style: bool,
+    pub access_key: Secret,
+    pub secret_key: Secret,
+    pub session_token: Option<Secret>,
+}
+
+/// Settings of a bucket before they are put together.
+#[derive(Clone, Debug, Default)]
+struct S3Parts {
+    endpoint: Option<url::Url>,
+    region: Option<String>,
+    bucket: Option<String>,
+    prefix: String,
+    path_style: Option<bool>,
+    access_key: Option<Secret>,
+    secret_key: Option<Secret>,
+    session_token: Option<Secret>,
+    credentials: Option<PathBuf>,
 }
 
 /// Section `auth`.
@@ -409,6 +441,8 @@ impl Config {
                 keep: 7,
                 ship_every: None,
                 ship_limit_bytes: 1 << 30,
+                s3: None,
+                s3_parts: S3Parts::default(),
             },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             audit: Audit { keep_for: Duration::from_secs(400 * 24 * 3_600) },

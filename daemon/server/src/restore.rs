@@ -22,6 +22,8 @@ use crate::seal;
 pub enum Source {
     /// A file of a backup.
     File(PathBuf),
+    /// A backup of a target, by its id.
+    Backup(Target, String),
     /// A moment of what a target keeps.
     Point(Target, Moment),
 }
@@ -60,6 +62,14 @@ pub fn verify(path: &Path) -> ExitCode {
         })
     };
     match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error, None),
+    }
+}
+
+/// Examines everything that is kept where the configuration says.
+pub fn verify_kept(target: &Target, config: &Config) -> ExitCode {
+    match run(verify_target(target, near(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error, None),
     }
@@ -144,10 +154,11 @@ pub fn restore(source: &Source, config: &Config, replace: bool) -> ExitCode {
     let refused = target.exists() && !replace;
     let outcome = match source {
         // Before anything is fetched.
-        Source::Point(..) if refused => {
+        Source::Point(..) | Source::Backup(..) if refused => {
             let exists = ErrorKind::AlreadyExists.into();
             Err(RestoreError::File { path: target.clone(), source: exists })
         }
+        Source::Backup(from, id) => run(restore_backup(from, id, config, replace)),
         Source::Point(from, moment) => run(restore_point(from, *moment, config, replace)),
         Source::File(file) => restore_file(file, config, replace),
     };
@@ -170,14 +181,29 @@ fn restore_file(file: &Path, config: &Config, replace: bool) -> Result<(), Resto
     Ok(())
 }
 
+/// Where there is room for a database.
+fn near(config: &Config) -> &Path {
+    config.database.path.parent().unwrap_or(Path::new("."))
+}
+
+async fn restore_backup(from: &Target, id: &str, config: &Config, replace: bool) -> Result<(), RestoreError> {
+    let scratch = Scratch::new(near(config))?;
+    let found = list(from, &scratch.0).await?.into_iter().find(|found| found.id == id);
+    let manifest = found.ok_or(BackupError::NotFound)?;
+    let base = scratch.0.join("base.db");
+    from.get(&format!("{}.db", manifest.id), &base).await?;
+    verify_against(&base, Some(&manifest.sha256))?;
+    place(&base, config, replace)?;
+    warn_of_key(&manifest, config)
+}
+
 async fn restore_point(
     from: &Target,
     moment: Moment,
     config: &Config,
     replace: bool,
 ) -> Result<(), RestoreError> {
-    let near = config.database.path.parent().unwrap_or(Path::new("."));
-    let scratch = Scratch::new(near)?;
+    let scratch = Scratch::new(near(config))?;
     let holdings = Holdings::new(list(from, &scratch.0).await?, segment_names(from).await?);
     let fetch = async |name: &SegmentName| {
         let file = scratch.0.join(name.to_string());

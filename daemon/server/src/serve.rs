@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{App, Parts};
 use crate::auth::{Auth, OAuth, Party, StartError, UserCache};
-use crate::backups::Backups;
+use crate::backups::{BackupError, Backups};
 use crate::catalog::{CatalogError, Catalogs, Places, WatchError, Watcher};
 use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
@@ -47,6 +47,8 @@ pub enum Watch {
 /// Why the daemon did not start, or did not stop well.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
+    #[error("prepare the place of backups")]
+    Backups(#[from] BackupError),
     #[error("make the directory {path}", path = path.display())]
     Directory {
         path: PathBuf,
@@ -127,7 +129,7 @@ async fn serve_store(
     let listeners = Listeners::bind(config, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
-    let backups = Backups::new(store.clone(), config, sealer.name().to_owned());
+    let backups = Backups::new(store.clone(), config, sealer.name().to_owned())?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
     let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
     let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users.clone()));

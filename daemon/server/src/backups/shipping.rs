@@ -33,6 +33,8 @@ struct Progress {
     /// The chain that there is a backup of to begin with.
     based: Option<String>,
     error: Option<String>,
+    /// Why backups cannot be made.
+    backup_error: Option<String>,
     /// Since when there is an error.
     failing_since: Option<Timestamp>,
 }
@@ -40,7 +42,8 @@ struct Progress {
 /// How far the database can be brought back, for people.
 #[derive(Debug, Serialize)]
 pub struct Status {
-    /// `off`, `ok` or `failing`.
+    /// `failing` if segments are not carried or scheduled backups not made; else `ok`, or `off` if no
+    /// segments are carried.
     pub state: &'static str,
     /// Where backups are kept.
     pub target: String,
@@ -78,16 +81,44 @@ impl Shipping {
             Some(error) => {
                 if progress.error.is_none() {
                     tracing::error!("what is written is not carried to the backups: {}", error_chain(error));
-                    progress.failing_since = Some(Timestamp::now());
+                    progress.failing_since.get_or_insert_with(Timestamp::now);
                 }
                 progress.error = Some(error_chain(error).to_string());
             }
             None => {
                 if progress.error.take().is_some() {
-                    progress.failing_since = None;
+                    progress.ends_failing();
                     tracing::info!("what is written is carried to the backups again");
                 }
             }
+        }
+    }
+}
+
+impl Shipping {
+    /// Notes how the last scheduled backup went.
+    pub(super) fn note_backup(&self, error: Option<&BackupError>) {
+        let mut progress = self.lock();
+        match error {
+            Some(error) => {
+                tracing::error!("backups cannot be made: {}", error_chain(error));
+                progress.failing_since.get_or_insert_with(Timestamp::now);
+                progress.backup_error = Some(error_chain(error).to_string());
+            }
+            None => {
+                if progress.backup_error.take().is_some() {
+                    progress.ends_failing();
+                    tracing::info!("backups can be made again");
+                }
+            }
+        }
+    }
+}
+
+impl Progress {
+    fn ends_failing(&mut self) {
+        if self.error.is_none() && self.backup_error.is_none() {
+            self.failing_since = None;
         }
     }
 }
@@ -99,12 +130,12 @@ impl Backups {
         let waiting = self.waiting().await?;
         let progress = self.shipping.lock();
         let store_error = state.as_ref().and_then(|state| state.error.clone());
-        let error = store_error.or_else(|| progress.error.clone());
+        let error = store_error.or_else(|| progress.error.clone().or_else(|| progress.backup_error.clone()));
         Ok(Status {
             state: match (&state, &error) {
-                (None, _) => "off",
+                (_, Some(_)) => "failing",
+                (None, None) => "off",
                 (Some(_), None) => "ok",
-                (Some(_), Some(_)) => "failing",
             },
             target: self.path("ID"),
             kept_until: progress.carried.as_ref().map(|name| time_of(name.at_us)),
@@ -123,6 +154,11 @@ impl Backups {
     pub fn is_failing(&self) -> bool {
         self.shipping.lock().error.is_some()
             || self.store.ship_state().is_some_and(|state| state.error.is_some())
+    }
+
+    /// Whether backups cannot be made.
+    pub fn cannot_be_made(&self) -> bool {
+        self.shipping.lock().backup_error.is_some()
     }
 
     /// Carries segments until it is told to stop, and what is left then.

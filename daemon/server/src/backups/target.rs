@@ -4,7 +4,9 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::s3::S3;
 use super::{BackupError, at, blocking};
 use crate::config;
 
@@ -13,12 +15,33 @@ use crate::config;
 pub enum Target {
     /// A directory, best on another disk.
     Directory(PathBuf),
+    /// A folder of a bucket.
+    S3(Arc<S3>),
 }
 
 impl Target {
-    /// The one that is configured.
-    pub fn of(config: &config::Backup) -> Self {
-        Self::Directory(config.directory.clone())
+    /// The one that is configured; in the directory `notes` it notes what it begins and must end.
+    pub fn of(config: &config::Backup, notes: PathBuf) -> Result<Self, BackupError> {
+        Ok(match &config.s3 {
+            Some(s3) => Self::S3(Arc::new(S3::new(s3, notes)?)),
+            None => Self::Directory(config.directory.clone()),
+        })
+    }
+
+    /// Where a file is, for people.
+    pub fn place(&self, name: &str) -> String {
+        match self {
+            Self::Directory(directory) => directory.join(name).display().to_string(),
+            Self::S3(s3) => s3.place(name),
+        }
+    }
+
+    /// Tidies up what a process before this one left.
+    pub async fn clean(&self) -> Result<(), BackupError> {
+        match self {
+            Self::Directory(_) => Ok(()),
+            Self::S3(s3) => s3.end_unfinished().await,
+        }
     }
 
     /// The names of all files below a folder, which is empty or ends with a slash.
@@ -28,6 +51,7 @@ impl Target {
                 let directory = directory.join(folder);
                 blocking(move || list(&directory)).await
             }
+            Self::S3(s3) => Ok(s3.list(folder).await?),
         }
     }
 
@@ -38,6 +62,7 @@ impl Target {
                 let (to, file) = (directory.join(name), file.to_owned());
                 blocking(move || if to == file { Ok(()) } else { put(&file, &to) }).await
             }
+            Self::S3(s3) => s3.put(name, file).await,
         }
     }
 
@@ -48,6 +73,7 @@ impl Target {
                 let (from, file) = (directory.join(name), file.to_owned());
                 blocking(move || fs::copy(&from, &file).map(drop).map_err(at(&from))).await
             }
+            Self::S3(s3) => s3.get(name, file).await,
         }
     }
 
@@ -62,6 +88,7 @@ impl Target {
                 })
                 .await
             }
+            Self::S3(s3) => Ok(s3.remove(name).await?),
         }
     }
 }

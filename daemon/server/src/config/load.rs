@@ -1,6 +1,7 @@
 //! Puts defaults, file, environment and flags together and lists every problem.
 
 mod accounts;
+mod backup;
 mod providers;
 
 use std::collections::BTreeSet;
@@ -46,6 +47,7 @@ pub fn load(source: &Source<'_>) -> Result<Config, Vec<ConfigProblem>> {
         loader.resolve_paths(directory.unwrap_or(Path::new(".")));
     }
     loader.read_environment();
+    loader.complete_s3();
     loader.apply_overrides();
     loader.complete_tls();
     loader.check_algorithm();
@@ -218,7 +220,8 @@ impl Loader<'_> {
             &mut config.sandbox.supervisor_socket,
         ];
         let tls = &mut config.tls_parts;
-        let own = [&mut config.functions.runtimes, &mut config.mail.ca_file];
+        let s3 = &mut config.backup.s3_parts.credentials;
+        let own = [&mut config.functions.runtimes, &mut config.mail.ca_file, s3];
         let optional = own.into_iter().chain([&mut tls.certificate, &mut tls.key]);
         for path in paths.into_iter().chain(optional.flatten()) {
             if !path.as_os_str().is_empty() {

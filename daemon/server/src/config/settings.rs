@@ -349,6 +349,106 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "backup",
+        key: "s3_bucket",
+        default: "none",
+        accepts: "the name of a bucket",
+        about: "Keep backups in this bucket of an object store that speaks S3, instead of in a directory. See [backups](backup.md#to-s3).",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.bucket = Some(bucket_name(text)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_endpoint",
+        default: "`https://s3.<region>.amazonaws.com`",
+        accepts: "an https URL, or an http URL of this host",
+        about: "Where the object store answers. Backups hold password hashes and keys, so they travel encrypted.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.endpoint = Some(web_url(text).ok().filter(super::is_safe_url).ok_or(())?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_region",
+        default: "`us-east-1`",
+        accepts: "the name of a region, in small letters, digits and dashes",
+        about: "The region that requests are signed for.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.region = Some(region(text)?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_prefix",
+        default: "none",
+        accepts: "up to 512 letters, digits and `-_./`, without `//` and `..`",
+        about: "A folder in the bucket; everything is kept below it.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.prefix = key_prefix(text)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_path_style",
+        default: "`true` with `s3_endpoint`, else `false`",
+        accepts: "true or false",
+        about: "Whether the bucket is named in the path and not as a part of the host.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.path_style = Some(text.parse().map_err(|_| ())?);
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_access_key",
+        default: "the file `s3_access_key` in `s3_credentials`",
+        accepts: "a text; better a variable, such as ${S3_ACCESS_KEY}",
+        about: "Id of the key that requests are signed with.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.access_key = Some(Secret::new(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_secret_key",
+        default: "the file `s3_secret_key` in `s3_credentials`",
+        accepts: "a text; better a variable, such as ${S3_SECRET_KEY}",
+        about: "The key that requests are signed with. It is never shown or logged.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.secret_key = Some(Secret::new(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_session_token",
+        default: "the file `s3_session_token` in `s3_credentials`, if it is there",
+        accepts: "a text; better a variable, such as ${S3_SESSION_TOKEN}",
+        about: "Belongs to a key that is valid for some time only.",
+        apply: Apply::One(|config, text| {
+            config.backup.s3_parts.session_token = Some(Secret::new(non_empty(text)?));
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "backup",
+        key: "s3_credentials",
+        default: "`$CREDENTIALS_DIRECTORY`",
+        accepts: "a directory",
+        about: "Where the keys are read from, a file each, at the start. With `LoadCredential=s3_access_key:…` systemd sets the default.",
+        apply: Apply::One(|config, text| {
+            let folder = config.backup.s3_parts.credentials.get_or_insert_default();
+            path(folder, text)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "auth",
         key: "registration",
         default: "`verified` with `mail.transport: smtp`, unless `auth.anonymous` is `allowed`; else `open`",
@@ -956,6 +1056,27 @@ fn web_url(text: &str) -> Result<url::Url, ()> {
     let url = url::Url::parse(text).map_err(|_| ())?;
     let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     if plain && url.has_host() && matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(()) }
+}
+
+/// What every kind of bucket may be called (Amazon S3, "General purpose bucket naming rules").
+fn bucket_name(text: &str) -> Result<String, ()> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let inner = text.bytes().all(|byte| plain(byte) || matches!(byte, b'-' | b'.'));
+    let ends = text.bytes().next().is_some_and(plain) && text.bytes().last().is_some_and(plain);
+    if inner && ends && (3..=63).contains(&text.len()) { Ok(text.to_owned()) } else { Err(()) }
+}
+
+fn region(text: &str) -> Result<String, ()> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(plain) { Ok(text.to_owned()) } else { Err(()) }
+}
+
+/// Ends with a slash.
+fn key_prefix(text: &str) -> Result<String, ()> {
+    let text = text.trim_matches('/');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'/');
+    let steps = text.split('/').all(|step| !matches!(step, "" | "." | ".."));
+    if steps && text.len() <= 512 && text.bytes().all(plain) { Ok(format!("{text}/")) } else { Err(()) }
 }
 
 fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Result<T, ()> {

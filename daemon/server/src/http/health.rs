@@ -95,6 +95,10 @@ fn backups(app: &App) -> Component {
         let reason = "what is written is not carried to the backups; `alyx backup status` says why";
         return Component { state: State::Degraded, reason: Some(reason) };
     }
+    if app.backups.cannot_be_made() {
+        let reason = "backups cannot be made; `alyx backup status` says why";
+        return Component { state: State::Degraded, reason: Some(reason) };
+    }
     Component { state: State::Ok, reason: None }
 }
 

@@ -78,8 +78,9 @@ fn own(route: &Route) -> &'static [Code] {
         "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor, Code::AnswerTooLarge],
         "aggregateDocuments" => &[Code::CollectionNotFound],
         "listChanges" => &[Code::CollectionNotFound, Code::ResyncRequired],
-        "pruneBackups" => &[Code::InvalidParameter],
-        "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged],
+        "listBackups" | "createBackup" => &[Code::BackupTargetFailing],
+        "pruneBackups" => &[Code::InvalidParameter, Code::BackupTargetFailing],
+        "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged, Code::BackupTargetFailing],
         "createDocument" => &[
             Code::UniqueViolation,
             Code::ReferenceNotFound,

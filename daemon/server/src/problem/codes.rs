@@ -95,6 +95,7 @@ codes! {
     DatabaseReplaced 503 "database_replaced",
     DatabaseDamaged 503 "database_damaged",
     DatabaseBusy 503 "database_busy",
+    BackupTargetFailing 503 "backup_target_failing",
     DeadlineExceeded 504 "deadline_exceeded",
     DatabaseFull 507 "database_full",
     FunctionNotFound 404 "function_not_found",
