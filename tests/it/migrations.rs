@@ -284,6 +284,60 @@ async fn steps_are_taken_back_by_their_down() {
 }
 
 #[tokio::test]
+async fn m31_who_follows_the_changes_starts_anew_after_a_migration_of_documents() {
+    let first = schema(&field("n", "type: int, default: 0"));
+    let daemon = Daemon::start(Project::schema(&first)).await;
+    let admin = daemon.admin();
+    admin.create("c", json!({ "id": "a", "n": 1 })).await.expect_created();
+    let place = async || {
+        let next = daemon.admin().get_path("/api/changes").await.expect_ok()["next"].clone();
+        next.as_str().unwrap().to_owned()
+    };
+    let follow = async |place: &str| daemon.admin().get_path(&format!("/api/changes?since={place}")).await;
+    let apply = async |text: &str| {
+        daemon.project.write("schema.yaml", text);
+        daemon.migrate(&["apply", "--yes"]).await.expect_ok();
+    };
+    let beginning = place().await;
+
+    // What alters no document leaves the feed whole, and so does a plan.
+    let indexed = first.replace("    rules:", "    indexes: [{ name: by_n, fields: [n] }]\n    rules:");
+    apply(&format!("{indexed}  d:\n    fields: {{ id: {{ type: string, primary: true }} }}\n")).await;
+    daemon.project.write("schema.yaml", &schema(&field("m", "type: int, default: 7")));
+    daemon.migrate(&["plan"]).await.expect_ok();
+    admin.create("c", json!({ "id": "b", "n": 2 })).await.expect_created();
+    assert_eq!(follow(&beginning).await.expect_ok()["changes"].as_array().unwrap().len(), 1);
+
+    // Who waits at the end is told, too.
+    let (end, waiting) = (place().await, daemon.admin());
+    let url = format!("/api/changes?since={end}&wait=50");
+    let waiting = tokio::spawn(async move { waiting.get_path(&url).await });
+    apply(&schema(&(field("n", "type: int, default: 0") + &field("m", "type: int, default: 7")))).await;
+    waiting.await.unwrap().expect_error(410, "resync_required");
+    for old in [&beginning, &end] {
+        follow(old).await.expect_error(410, "resync_required");
+    }
+    let anew = follow("start").await.expect_ok();
+    assert_eq!(anew["changes"], json!([]), "what was before the migration is not told as if it were valid");
+    assert_eq!(daemon.docs("c").await[0]["m"], 7);
+
+    // From there on it goes on, over restarts.
+    let after = place().await;
+    assert_eq!(anew["next"].as_str().unwrap(), after);
+    admin.create("c", json!({ "id": "e", "n": 3 })).await.expect_created();
+    let daemon = daemon.restart().await;
+    let told = daemon.admin().get_path(&format!("/api/changes?since={after}")).await.expect_ok();
+    assert_eq!(told["changes"][0]["id"], "e", "{told}");
+
+    // Taking it back, by a step or by a copy, alters documents again.
+    let now = told["next"].as_str().unwrap().to_owned();
+    daemon.migrate(&["rollback", "--yes"]).await.expect_ok();
+    let old = daemon.admin().get_path(&format!("/api/changes?since={now}")).await;
+    old.expect_error(410, "resync_required");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn m04_rules_change_at_once_while_tables_wait() {
     let fields = field("n", "type: int, default: 0") + &field("s", "type: string, default: x");
     let daemon = Daemon::start(Project::schema(&schema(&fields))).await;

@@ -20,7 +20,7 @@ pub use read::{ChangePage, ChangeRow, Position, Since};
 use crate::limits::TRIM_MAX;
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, time};
+use crate::{Error, Pending, Store, backup, time};
 
 /// What happened to a document.
 pub(crate) enum Change<'a> {
@@ -85,8 +85,8 @@ impl Store {
     /// changes of a transaction or none, so it may be longer than `limit`, and it looks at a bounded
     /// number of rows, so it may be shorter.
     ///
-    /// Fails with [`Error::ChangesGone`] if `since` is a place of another incarnation, or changes after it
-    /// were trimmed.
+    /// Fails with [`Error::ChangesGone`] if `since` is a place of another incarnation, changes after it
+    /// were trimmed, or a change of the schema altered documents after it.
     pub fn changes(&self, since: Since, collections: Vec<String>, limit: u32) -> Pending<ChangePage> {
         let wanted = read::Wanted { since, collections, limit };
         self.read(Lane::Scan, move |connection| read::page(connection, &wanted))
@@ -97,6 +97,25 @@ impl Store {
     pub fn trim_changes(&self, keep: u64, older_than: Timestamp) -> Pending<u64> {
         self.write(Command::TrimChanges, Trim { keep, older_than })
     }
+}
+
+/// Documents changed and the feed does not tell how: whoever follows it from before must start anew.
+pub(crate) fn break_off(session: &Session<'_>) -> Result<(), Error> {
+    let connection = session.connection;
+    let (last, _) = backup::position(connection)?;
+    let from = i64::try_from(last + 1).unwrap_or(i64::MAX);
+    // A number that no change has, so that also who has seen every change is told.
+    let moved = connection
+        .prepare_cached("UPDATE sqlite_sequence SET seq = ?1 WHERE name = '_alyx_changes'")?
+        .execute([from])?;
+    if moved == 0 {
+        connection
+            .prepare_cached("INSERT INTO sqlite_sequence (name, seq) VALUES ('_alyx_changes', ?1)")?
+            .execute([from])?;
+    }
+    connection.prepare_cached("UPDATE _alyx_schema SET feed_from = ?1")?.execute([from])?;
+    session.changes.last.set(Some(from));
+    Ok(())
 }
 
 /// Writes the row of a change.

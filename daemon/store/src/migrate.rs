@@ -35,7 +35,7 @@ pub(crate) use restore::{clean as clean_restore, prepare as prepare_restore};
 
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, tables};
+use crate::{Error, Pending, Store, changes, tables};
 
 /// A change of the schema.
 #[derive(Clone, Debug)]
@@ -156,13 +156,15 @@ struct Run<'a, 's> {
     added: HashSet<String>,
     drift: Vec<(String, String)>,
     reversible: bool,
+    /// Whether documents that were there are others now.
+    altered: bool,
 }
 
 impl<'a, 's> Run<'a, 's> {
     fn new(session: &'a Session<'s>, input: &'a Migration) -> Self {
         let report = Report::default();
         let (rebuilt, added) = (HashSet::new(), HashSet::new());
-        Self { session, input, report, rebuilt, added, drift: Vec::new(), reversible: true }
+        Self { session, input, report, rebuilt, added, drift: Vec::new(), reversible: true, altered: false }
     }
 
     fn go(&mut self, before: Option<&str>) -> Result<(), Error> {
@@ -181,6 +183,9 @@ impl<'a, 's> Run<'a, 's> {
         self.check_references()?;
         if self.report.class() != Class::Impossible {
             tables::search_indexes(connection, &target)?;
+        }
+        if self.altered {
+            changes::break_off(self.session)?;
         }
         let structural = self.report.changes.iter().any(|change| change.structural);
         let application = match before {
@@ -250,6 +255,7 @@ impl<'a, 's> Run<'a, 's> {
     fn carry_out(&mut self, change: &Change, mut planned: Planned) -> Result<(), Error> {
         let possible = planned.class.max(self.report.class()) != Class::Impossible;
         if possible && change.step != Step::None {
+            self.altered |= judge::alters(self.session.connection, &change.step)?;
             match self.step(&change.step) {
                 Ok(documents) => planned.documents = documents.or(planned.documents),
                 Err(error) if !about_the_data(&error) => return Err(error),

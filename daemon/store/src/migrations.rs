@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0009_identities.sql"),
     include_str!("migrations/0010_passkeys.sql"),
     include_str!("migrations/0011_pending_passwords.sql"),
+    include_str!("migrations/0012_feed.sql"),
 ];
 
 /// Applies what is missing.

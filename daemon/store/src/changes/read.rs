@@ -79,6 +79,9 @@ pub(super) fn ends(connection: &Connection) -> Result<Ends, Error> {
     let first: Option<i64> =
         connection.prepare_cached("SELECT min(seq) FROM _alyx_changes")?.query_row([], |row| row.get(0))?;
     let before_first = first.map_or(seq, |first| first.unsigned_abs().saturating_sub(1));
+    let from: i64 =
+        connection.prepare_cached("SELECT feed_from FROM _alyx_schema")?.query_row([], |row| row.get(0))?;
+    let before_first = before_first.max(from.unsigned_abs());
     Ok(Ends { before_first, last: Position { incarnation, seq } })
 }
 

@@ -127,6 +127,25 @@ pub(super) fn touched(step: &Step) -> Vec<&str> {
     }
 }
 
+/// Whether there are documents that a step makes others, in the eyes of who follows the change feed.
+pub(super) fn alters(connection: &Connection, step: &Step) -> Result<bool, Error> {
+    let collection = match step {
+        Step::None
+        | Step::CreateCollection(_)
+        | Step::CreateIndex { .. }
+        | Step::DropIndex { .. }
+        | Step::Search(_) => return Ok(false),
+        // Where it wrote is not known.
+        Step::Sql { .. } => return Ok(true),
+        Step::AddField { collection, .. }
+        | Step::Backfill { collection, .. }
+        | Step::DropCollection(collection) => collection,
+        Step::Rebuild { old, .. } | Step::RenameCollection { old, .. } | Step::RenameField { old, .. } => old,
+    };
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {})", quote(&collection.name));
+    Ok(connection.query_row(&sql, [], |row| row.get(0))?)
+}
+
 /// Whether going back to the schema before brings the data back as well.
 pub(super) fn is_reversible(step: &Step, planned: &Planned, added: &HashSet<String>) -> bool {
     match step {
