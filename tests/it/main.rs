@@ -8,6 +8,7 @@
 //! | `backup_s3` | the same in a bucket of an object store |
 //! | `blog` | the example, end to end |
 //! | `access` | rules, tokens, administrators |
+//! | `ambient` | what a browser sends by itself, what nobody sent |
 //! | `audit` | the audit log: filters, pages, exports, retention |
 //! | `auth_sessions` | how sessions begin, go on and end |
 //! | `auth_tokens` | tokens in the eyes of others, keys, cookies |
@@ -17,6 +18,8 @@
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
 //! | `mail` | mails: sent once, tried again, in the words of the project |
+//! | `registration` | registering where addresses are verified first |
+//! | `enumeration` | whether answers and times tell which accounts exist |
 //! | `recovery` | verified addresses, forgotten passwords, other addresses |
 //! | `second_factor` | codes by mail, one-time passwords, recovery codes |
 //! | `oauth` | signing in with an account elsewhere |
@@ -39,6 +42,7 @@
 //! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
+mod ambient;
 mod audit;
 mod auth_sessions;
 mod auth_tokens;

@@ -27,6 +27,6 @@ mod unread;
 pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve};
 pub use answer::json;
 pub use body::{Bodies, JsonBody};
-pub use caller::{AdminCaller, Caller, Params};
+pub use caller::{AdminCaller, Caller, Params, UserCaller};
 pub use conditions::Conditions;
 pub use query::QueryPairs;

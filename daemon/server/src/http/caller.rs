@@ -33,6 +33,10 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 pub struct AdminCaller(pub Caller);
 
+/// A caller who signed in to an account. Extracting it is the check, so it comes before the body is read.
+#[derive(Clone, Debug)]
+pub struct UserCaller(pub Caller);
+
 /// Parameters of the path. One that cannot be read is an unknown path.
 #[derive(Clone, Debug)]
 pub struct Params<T>(pub T);
@@ -51,6 +55,18 @@ impl FromRequestParts<App> for Caller {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
         let trace_id = trace_id(&parts.headers).unwrap_or_else(clock::random_hex::<16>);
         Ok(Self { identity, facts: facts(parts, app, peer)?, request_id, trace_id })
+    }
+}
+
+impl FromRequestParts<App> for UserCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let caller = Caller::from_request_parts(parts, app).await?;
+        match caller.identity.user() {
+            Some(_) => Ok(Self(caller)),
+            None => Err(ApiError::new(Code::Unauthenticated, "Sign in to do this.")),
+        }
     }
 }
 

@@ -6,12 +6,12 @@ use http::StatusCode;
 
 use crate::app::App;
 use crate::auth::{Client, Proof};
-use crate::http::{Caller, JsonBody, cookies};
+use crate::http::{JsonBody, UserCaller, cookies};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

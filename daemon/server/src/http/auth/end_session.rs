@@ -5,12 +5,12 @@ use http::StatusCode;
 
 use crate::app::App;
 use crate::auth::Client;
-use crate::http::{Caller, Params};
+use crate::http::{Params, UserCaller};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     Params(id): Params<String>,
 ) -> Result<StatusCode, ApiError> {

@@ -7,10 +7,10 @@ use serde_json::json as value;
 
 use super::answer;
 use crate::app::App;
-use crate::http::Caller;
+use crate::http::UserCaller;
 use crate::problem::ApiError;
 
-pub async fn handle(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+pub async fn handle(State(app): State<App>, UserCaller(caller): UserCaller) -> Result<Response, ApiError> {
     let sessions = app.auth.own_sessions(&caller.identity).await?;
     answer(StatusCode::OK, &value!({ "sessions": sessions }))
 }

@@ -9,12 +9,12 @@ use super::answer;
 use crate::app::App;
 use crate::audit::{Action, Event};
 use crate::auth::{AccountBody, Client, Proof};
-use crate::http::{Caller, JsonBody, json};
+use crate::http::{JsonBody, UserCaller, json};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

@@ -7,12 +7,12 @@ use http::StatusCode;
 use super::begun;
 use crate::app::App;
 use crate::auth::{AccountBody, Client};
-use crate::http::{Caller, JsonBody};
+use crate::http::{JsonBody, UserCaller};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

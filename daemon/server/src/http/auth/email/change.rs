@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::auth::{Client, Proof, ShownPasskey};
-use crate::http::{Caller, JsonBody};
+use crate::http::{JsonBody, UserCaller};
 use crate::problem::ApiError;
 
 #[derive(Deserialize)]
@@ -21,7 +21,7 @@ struct Input {
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::super::answer;
 use crate::app::App;
 use crate::auth::Client;
-use crate::http::{Caller, JsonBody};
+use crate::http::{JsonBody, UserCaller};
 use crate::problem::ApiError;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ struct Input {
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

@@ -8,12 +8,12 @@ use http::StatusCode;
 use super::super::answer;
 use crate::app::App;
 use crate::auth::{Client, Proof};
-use crate::http::{Caller, JsonBody};
+use crate::http::{JsonBody, UserCaller};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

@@ -6,9 +6,9 @@ use http::StatusCode;
 
 use super::super::answer;
 use crate::app::App;
-use crate::http::Caller;
+use crate::http::UserCaller;
 use crate::problem::ApiError;
 
-pub async fn handle(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+pub async fn handle(State(app): State<App>, UserCaller(caller): UserCaller) -> Result<Response, ApiError> {
     answer(StatusCode::OK, &app.auth.factor_status(&caller.identity).await?)
 }

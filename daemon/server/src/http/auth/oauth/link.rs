@@ -10,7 +10,7 @@ use super::set_flow;
 use crate::app::App;
 use crate::auth::{Client, Proof, ShownPasskey};
 use crate::http::auth::answer;
-use crate::http::{Caller, JsonBody, Params};
+use crate::http::{JsonBody, Params, UserCaller};
 use crate::problem::{ApiError, Code};
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ struct Departure<'a> {
 pub async fn handle(
     State(app): State<App>,
     Params(provider): Params<String>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::app::App;
 use crate::auth::LinkedProvider;
-use crate::http::Caller;
+use crate::http::UserCaller;
 use crate::http::auth::answer;
 use crate::problem::ApiError;
 
@@ -16,6 +16,6 @@ struct Linked {
     linked: Vec<LinkedProvider>,
 }
 
-pub async fn handle(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+pub async fn handle(State(app): State<App>, UserCaller(caller): UserCaller) -> Result<Response, ApiError> {
     answer(StatusCode::OK, &Linked { linked: app.auth.linked_providers(&caller.identity).await? })
 }

@@ -6,14 +6,14 @@ use http::StatusCode;
 
 use crate::app::App;
 use crate::auth::{Client, Proof};
-use crate::http::{Caller, JsonBody, Params};
+use crate::http::{JsonBody, Params, UserCaller};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
     Params(provider): Params<String>,
     client: Client,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
     let proof: Proof = body.parse()?;

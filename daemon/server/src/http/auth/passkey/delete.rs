@@ -6,12 +6,12 @@ use http::StatusCode;
 
 use crate::app::App;
 use crate::auth::{Client, Proof};
-use crate::http::{Caller, JsonBody, Params};
+use crate::http::{JsonBody, Params, UserCaller};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     Params(id): Params<String>,
     body: JsonBody,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::super::answer;
 use crate::app::App;
 use crate::auth::PasskeyInfo;
-use crate::http::Caller;
+use crate::http::UserCaller;
 use crate::problem::ApiError;
 
 #[derive(Serialize)]
@@ -16,6 +16,6 @@ struct Passkeys {
     passkeys: Vec<PasskeyInfo>,
 }
 
-pub async fn handle(State(app): State<App>, caller: Caller) -> Result<Response, ApiError> {
+pub async fn handle(State(app): State<App>, UserCaller(caller): UserCaller) -> Result<Response, ApiError> {
     answer(StatusCode::OK, &Passkeys { passkeys: app.auth.own_passkeys(&caller.identity).await? })
 }

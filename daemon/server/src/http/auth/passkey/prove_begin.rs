@@ -8,9 +8,13 @@ use http::StatusCode;
 use super::super::answer;
 use crate::app::App;
 use crate::auth::Client;
-use crate::http::Caller;
+use crate::http::UserCaller;
 use crate::problem::ApiError;
 
-pub async fn handle(State(app): State<App>, caller: Caller, client: Client) -> Result<Response, ApiError> {
+pub async fn handle(
+    State(app): State<App>,
+    UserCaller(caller): UserCaller,
+    client: Client,
+) -> Result<Response, ApiError> {
     answer(StatusCode::OK, &app.auth.ask_for_own_passkey(&caller.identity, &client).await?)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::answer;
 use crate::app::App;
 use crate::auth::Client;
-use crate::http::{Caller, JsonBody, Params};
+use crate::http::{JsonBody, Params, UserCaller};
 use crate::problem::ApiError;
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct Input {
 
 pub async fn handle(
     State(app): State<App>,
-    caller: Caller,
+    UserCaller(caller): UserCaller,
     client: Client,
     Params(id): Params<String>,
     body: JsonBody,
