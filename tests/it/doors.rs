@@ -1,7 +1,9 @@
 //! The same document through every door: what a rule denies is denied by each of them, in the same way.
 
 mod fields;
+mod functions;
 mod secrets;
+mod upserts;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +28,17 @@ const MORE: &str = r#"
       read: "true"
       create: "auth.id != null && doc.owner == auth.id"
       update: "old.owner == auth.id && doc.owner == old.owner"
+      delete: "old.owner == auth.id"
+  vaults:
+    fields:
+      id: { type: id, primary: true, default: auto }
+      owner: { type: string }
+      slug: { type: string, unique: true }
+      n: { type: int, default: 0 }
+    rules:
+      read: "doc.owner == auth.id"
+      create: "auth.id != null && doc.owner == auth.id && doc.n < 5"
+      update: "old.owner == auth.id && doc.owner == auth.id"
       delete: "old.owner == auth.id"
   signed:
     fields: { id: { type: id, primary: true, default: auto, client: true }, n: { type: int, default: 0 } }

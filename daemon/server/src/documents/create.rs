@@ -67,7 +67,9 @@ impl Writing<'_, '_, '_> {
         Ok(Written { status, id, json: kept[end + 1..].to_vec() })
     }
 
-    /// Creates a document, or changes the one that has the same value in the unique `field`.
+    /// Creates a document, or changes the one that has the same value in the unique `field`. Who may not
+    /// change that one is answered as by [`Writing::create`], so its presence shows only to those whose own
+    /// creation it hinders.
     pub fn upsert(&mut self, collection: &str, field: &str, body: &[u8]) -> Result<Written, Refusal> {
         let entry = entry(self.catalog, collection).map_err(Abort::Refused)?;
         let access = access_of(self.who);
@@ -84,12 +86,15 @@ impl Writing<'_, '_, '_> {
         let Some(old) = self.tx.find(&entry.collection, place, &value)? else {
             return self.create(collection, body);
         };
-        let change = Change::parse(entry, body, access).map_err(refuse)?;
-        match self.update_found(entry, &old, &change, &Precondition::None) {
-            // To somebody who may not change it, it is what it is to a creation: in the way.
+        let changed = match Change::parse(entry, body, access) {
+            Ok(change) => self.update_found(entry, &old, &change, &Precondition::None),
+            Err(error) => Err(self.wrong(entry, &old, error)),
+        };
+        match changed {
+            // To somebody who may not change it, it is what it is to a creation: in the way, and only if
+            // a creation would come that far.
             Err(Abort::Refused(error)) if error.code() == Code::DocumentNotFound.as_str() => {
-                may_create(entry, self.who).map_err(Abort::Refused)?;
-                Err(Abort::Store(alyx_store::Error::UniqueViolation { fields: vec![field.to_owned()] }))
+                self.create(collection, body)
             }
             other => other,
         }

@@ -298,7 +298,7 @@ impl Writing<'_, '_, '_> {
 
     /// A body that does not go with a document: only somebody who may see it learns more than that it
     /// cannot be found.
-    fn wrong(&self, entry: &CollectionEntry, old: &Document, error: DocumentError) -> Refusal {
+    pub(super) fn wrong(&self, entry: &CollectionEntry, old: &Document, error: DocumentError) -> Refusal {
         match self.allows(entry, entry.get.as_ref(), Some(old), None) {
             Ok(true) => refuse(error),
             Ok(false) => missing(),
