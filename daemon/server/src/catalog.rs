@@ -22,7 +22,7 @@ use std::sync::Arc;
 use alyx_core::catalog::Catalog;
 use alyx_core::migration::{Class, deny_rules, hold_back};
 use alyx_core::schema::{self, Diagnostic, Schema};
-use alyx_store::{Consent, Migration, Planned, Report, Store};
+use alyx_store::{Consent, Migration, Planned, Report, Store, Touched};
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
@@ -166,7 +166,7 @@ impl Catalogs {
         }
         parts.handle.store(Arc::new(catalog));
         // An account may be another document now.
-        parts.users.forget_all();
+        parts.users.forget(Touched::All);
         tracing::info!("the schema is live: {}", changes.join("; "));
         Reloaded::Live
     }

@@ -4,7 +4,6 @@
 //! nobody learns that it exists. A missing rule denies, a rule that fails denies and is logged.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
 use alyx_core::document::{Access, Document};
@@ -12,7 +11,6 @@ use alyx_core::identity::Identity;
 use alyx_store::Store;
 use serde_json::json;
 
-use crate::auth::UserCache;
 use crate::catalog::CatalogHandle;
 use crate::problem::{ApiError, Code};
 
@@ -47,9 +45,6 @@ pub const USERS: &str = "users";
 pub struct Documents {
     store: Store,
     catalog: CatalogHandle,
-    users: UserCache,
-    /// Set once an open transaction may have changed accounts.
-    accounts_touched: Option<Arc<AtomicBool>>,
 }
 
 /// A document that was written, as its writer sees it.
@@ -80,8 +75,8 @@ pub fn access_of(who: &Identity) -> Access {
 
 impl Documents {
     /// The service over a store and the schema in force.
-    pub fn new(store: Store, catalog: CatalogHandle, users: UserCache) -> Self {
-        Self { store, catalog, users, accounts_touched: None }
+    pub fn new(store: Store, catalog: CatalogHandle) -> Self {
+        Self { store, catalog }
     }
 
     async fn load(&self, entry: &CollectionEntry, id: &str) -> Result<Document, ApiError> {

@@ -104,8 +104,10 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     options.on_change = OnChange(Arc::new(move |seq| {
         wake.send_replace(seq);
     }));
+    let users = UserCache::default();
+    options.on_accounts = users.listener();
     let store = Store::open(&options).map_err(ServeError::Store)?;
-    let served = serve_store(&config, mode, watch, (store.clone(), latest), &mut orders).await;
+    let served = serve_store(&config, mode, watch, (store.clone(), latest, users), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     served?;
     // The task is not cancelled and `close` does not panic: it reports.
@@ -118,10 +120,9 @@ async fn serve_store(
     config: &Arc<Config>,
     mode: Mode,
     watch: Watch,
-    (store, latest): (Store, watch::Receiver<u64>),
+    (store, latest, users): (Store, watch::Receiver<u64>, UserCache),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
-    let users = UserCache::default();
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
@@ -132,9 +133,9 @@ async fn serve_store(
     let backups = Backups::new(store.clone(), config, sealer.name().to_owned())?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
     let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
-    let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users.clone()));
+    let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users));
     let auth = Auth::start(settings, places, throttle.clone(), elsewhere, (mail.clone(), sealer)).await?;
-    let documents = Documents::new(store.clone(), catalog.clone(), users);
+    let documents = Documents::new(store.clone(), catalog.clone());
     let watcher = (watch == Watch::Project).then(|| Watcher::new(&config.server.project)).transpose()?;
     let options = FunctionsOptions::new(config, mode, watch);
     let (functions, functions_task) =

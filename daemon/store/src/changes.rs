@@ -5,7 +5,7 @@
 mod consumers;
 mod read;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use alyx_core::document::{Access, Document, write_json};
 use alyx_core::schema::Collection;
@@ -20,7 +20,7 @@ pub use read::{ChangePage, ChangeRow, Position, Since};
 use crate::limits::TRIM_MAX;
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, backup, time};
+use crate::{Error, Pending, Store, accounts, backup, time};
 
 /// What happened to a document.
 pub(crate) enum Change<'a> {
@@ -36,6 +36,8 @@ pub(crate) struct Marks {
     first: Cell<Option<i64>>,
     /// The last of the commit; whether it was rolled back is not known.
     last: Cell<Option<i64>>,
+    /// Accounts that were touched.
+    accounts: RefCell<Vec<String>>,
 }
 
 impl Marks {
@@ -46,6 +48,26 @@ impl Marks {
 
     pub(crate) fn last(&self) -> Option<u64> {
         self.last.get().map(i64::unsigned_abs)
+    }
+
+    /// What is known of this account is stale after the commit.
+    pub(crate) fn touch(&self, user_id: &str) {
+        self.accounts.borrow_mut().push(user_id.to_owned());
+    }
+
+    /// How often an account was touched.
+    pub(crate) fn touched(&self) -> usize {
+        self.accounts.borrow().len()
+    }
+
+    /// What touched accounts after this was undone.
+    pub(crate) fn untouch(&self, touched: usize) {
+        self.accounts.borrow_mut().truncate(touched);
+    }
+
+    /// The accounts that were touched.
+    pub(crate) fn into_accounts(self) -> Vec<String> {
+        self.accounts.into_inner()
     }
 
     fn note(&self, seq: i64) {
@@ -149,6 +171,9 @@ pub(crate) fn record(
             session.changes.first.get(),
         ])?;
     session.changes.note(session.connection.last_insert_rowid());
+    if let (true, Some(id)) = (accounts::is_users(collection), id) {
+        session.changes.touch(id);
+    }
     Ok(())
 }
 

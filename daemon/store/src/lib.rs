@@ -73,7 +73,7 @@ pub use mail::{DueMail, MailOutcome, MailRow, NewMail};
 pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };
-pub use options::{OnChange, OpenCheck, Options, SecureDelete, Shipping, Synchronous};
+pub use options::{OnAccounts, OnChange, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched};
 pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};

@@ -32,6 +32,8 @@ pub struct Options {
     pub secure_delete: SecureDelete,
     /// Told of commits that made changes.
     pub on_change: OnChange,
+    /// Told of commits that may have changed accounts or ended sessions.
+    pub on_accounts: OnAccounts,
     /// Keeps every commit in segments, for going back to any moment.
     pub shipping: Option<Shipping>,
     /// Told of every statement that the writer begins, with its text. Tests stop the process there.
@@ -63,6 +65,34 @@ impl Default for OnChange {
     /// Nobody is told.
     fn default() -> Self {
         Self(Arc::new(drop))
+    }
+}
+
+/// Accounts that a commit may have changed, or whose sessions it may have ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touched<'a> {
+    /// These ids, at least one; some may be there twice.
+    Some(&'a [String]),
+    /// Any of them: the database is another one.
+    All,
+}
+
+/// Called by the writer after each commit that touched accounts, before anybody is told that it was done.
+/// What is kept in memory of them is stale from then on, whoever still waits for the answer. It must
+/// return at once.
+#[derive(Clone)]
+pub struct OnAccounts(pub Arc<dyn Fn(Touched<'_>) + Send + Sync>);
+
+impl fmt::Debug for OnAccounts {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnAccounts")
+    }
+}
+
+impl Default for OnAccounts {
+    /// Nobody is told.
+    fn default() -> Self {
+        Self(Arc::new(|_| ()))
     }
 }
 
@@ -112,6 +142,7 @@ impl Options {
             clock: Timestamp::now,
             secure_delete: SecureDelete::default(),
             on_change: OnChange::default(),
+            on_accounts: OnAccounts::default(),
             shipping: None,
             on_statement: None,
         }

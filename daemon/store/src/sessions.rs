@@ -306,8 +306,11 @@ fn end_one(session: &Session<'_>, session_id: &str, user_id: Option<&str>) -> Re
             "UPDATE _alyx_sessions SET ended_at = ?1
              WHERE id = ?2 AND ended_at IS NULL AND user_id = coalesce(?3, user_id) RETURNING user_id",
         )?
-        .query_row(params![session.now, session_id, user_id], |row| row.get(0))
+        .query_row(params![session.now, session_id, user_id], |row| row.get::<_, String>(0))
         .optional()?;
+    if let Some(user_id) = &ended {
+        session.changes.touch(user_id);
+    }
     Ok(ended)
 }
 
@@ -317,6 +320,7 @@ pub(crate) fn end_all_of(session: &Session<'_>, user_id: &str) -> Result<u64, Er
         .connection
         .prepare_cached("UPDATE _alyx_sessions SET ended_at = ? WHERE user_id = ? AND ended_at IS NULL")?
         .execute(params![session.now, user_id])?;
+    session.changes.touch(user_id);
     Ok(ended as u64)
 }
 

@@ -30,7 +30,7 @@ use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WR
 use crate::migrate::guard::Guard;
 use crate::migrate::{self, Restore};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, OnChange, Options, backup, time};
+use crate::{AuditRow, Error, OnAccounts, OnChange, Options, Touched, backup, time};
 use ship::{Ship, ShipShared};
 
 /// The writer's way to the database and what a command may know.
@@ -56,6 +56,7 @@ pub(crate) struct Writer {
     schema: Option<Arc<Schema>>,
     clock: fn() -> Timestamp,
     on_change: OnChange,
+    on_accounts: OnAccounts,
     file: OpenedFile,
     write_timeout: Duration,
     shared: Arc<Shared>,
@@ -71,6 +72,8 @@ struct Ran {
     next_schema: Option<Arc<Schema>>,
     /// The last change that was made.
     last_change: Option<u64>,
+    /// Accounts that were touched.
+    accounts: Vec<String>,
 }
 
 /// The way to the writer.
@@ -156,6 +159,7 @@ impl Writer {
             schema,
             clock: options.clock,
             on_change: options.on_change.clone(),
+            on_accounts: options.on_accounts.clone(),
             file: OpenedFile::new(&options.path)?,
             write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
@@ -341,6 +345,7 @@ impl Writer {
         }
         self.schema = migrate::stored_schema(&self.connection)?;
         lock(&self.shared.schema).clone_from(&self.schema);
+        (self.on_accounts.0)(Touched::All);
         // Whoever waits for a change finds that this is another incarnation.
         (self.on_change.0)(backup::position(&self.connection)?.0);
         Ok(())
@@ -357,15 +362,19 @@ impl Writer {
             group.into_iter().for_each(|queued| queued.command.refuse(error.clone()));
             return;
         }
-        let Ran { settled, mut outcome, next_schema, last_change } = self.run_group(group);
+        let Ran { settled, mut outcome, next_schema, last_change, accounts } = self.run_group(group);
         if outcome.is_ok() {
             outcome = self.finish_transaction(last_change);
         }
-        if let Err(error) = &outcome {
-            self.roll_back(error);
-        } else if let Some(schema) = next_schema {
-            *lock(&self.shared.schema) = Some(Arc::clone(&schema));
-            self.schema = Some(schema);
+        match &outcome {
+            Ok(()) => {
+                self.tell_accounts(&accounts);
+                if let Some(schema) = next_schema {
+                    *lock(&self.shared.schema) = Some(Arc::clone(&schema));
+                    self.schema = Some(schema);
+                }
+            }
+            Err(error) => self.roll_back(error),
         }
         let first_degrading = settled.iter().filter_map(Settled::error).find(|error| error.degrades());
         self.note(outcome.as_ref().err().or(first_degrading));
@@ -374,6 +383,13 @@ impl Writer {
             (self.on_change.0)(seq);
         }
         self.keep_log_short();
+    }
+
+    /// Tells of accounts that a commit touched.
+    fn tell_accounts(&self, accounts: &[String]) {
+        if !accounts.is_empty() {
+            (self.on_accounts.0)(Touched::Some(accounts));
+        }
     }
 
     /// Runs every command under its savepoint. The outcome is an error if the transaction as a whole is
@@ -404,7 +420,9 @@ impl Writer {
             }
             settled.push(done);
         }
-        Ran { settled, outcome, last_change: session.changes.last(), next_schema: session.next_schema }
+        let last_change = session.changes.last();
+        let accounts = session.changes.into_accounts();
+        Ran { settled, outcome, last_change, next_schema: session.next_schema, accounts }
     }
 
     fn execute(&self, sql: &str) -> Result<(), Error> {
@@ -466,6 +484,7 @@ impl Session<'_> {
         work: impl FnOnce(&mut Self) -> Result<O, Error>,
     ) -> Result<O, Error> {
         self.execute("SAVEPOINT command")?;
+        let touched = self.changes.touched();
         let answer = catch_unwind(AssertUnwindSafe(|| work(self)))
             .unwrap_or_else(|_| Err(Error::internal("write", "the writer panicked")));
         match answer {
@@ -478,6 +497,7 @@ impl Session<'_> {
             Err(error) => {
                 self.execute("ROLLBACK TO command")?;
                 self.execute("RELEASE command")?;
+                self.changes.untouch(touched);
                 Err(error)
             }
         }

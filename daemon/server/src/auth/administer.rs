@@ -56,7 +56,6 @@ impl Auth {
         let hash = self.0.passwords.hash(password).await?;
         let event = Event::new(Action::UserPassword, who, client).target(format!("user:{id}"));
         audit::with(&self.0.store, event).set_password_hash(id, Some(hash)).await?;
-        self.0.users.forget(id);
         Ok(())
     }
 

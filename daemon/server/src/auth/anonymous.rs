@@ -68,10 +68,7 @@ impl Auth {
             let store = audit::with(&self.0.store, event);
             match store.change_account(&facts.id, account.document.rev, changed, who.label()).await {
                 Err(alyx_store::Error::Stale) => account = self.own_account(who).await?,
-                outcome => {
-                    self.0.users.forget(&facts.id);
-                    return self.begin(&outcome?, Method::Upgrade, client).await;
-                }
+                outcome => return self.begin(&outcome?, Method::Upgrade, client).await,
             }
         }
         Err(alyx_store::Error::Stale.into())

@@ -154,7 +154,6 @@ impl Auth {
         let event = Event::new(action, &Identity::Anonymous, client).target(target.clone());
         let store = audit::with(&parts.store, event);
         let redeemed = store.redeem_challenge(hash, purpose, change, mails, target).await?;
-        parts.users.forget(&known.user_id);
         parts.mail.wake();
         redeemed.map(drop).ok_or_else(invalid_link)
     }

@@ -40,7 +40,6 @@ impl Auth {
         let hash = self.0.passwords.hash(password).await?;
         let event = Event::new(Action::PasswordChange, who, client).target(format!("user:{}", facts.id));
         audit::with(&self.0.store, event).set_password_hash(&facts.id, Some(hash)).await?;
-        self.0.users.forget(&facts.id);
         Ok(())
     }
 
@@ -55,11 +54,7 @@ impl Auth {
             let (users, rev) = (account.users.clone(), account.document.rev);
             match store.delete(users, id.clone(), rev, who.label()).await {
                 Err(alyx_store::Error::Stale) => account = self.own_account(who).await?,
-                outcome => {
-                    // A deletion may cascade into other accounts.
-                    self.0.users.forget_all();
-                    return Ok(outcome?);
-                }
+                outcome => return Ok(outcome?),
             }
         }
         Err(alyx_store::Error::Stale.into())

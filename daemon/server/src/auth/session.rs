@@ -227,7 +227,6 @@ impl Auth {
         let (session, user) = match rotated {
             Rotation::Rotated { session_id, user_id } => (session_id, user_id),
             Rotation::Reused { session_id, user_id } => {
-                parts.users.forget(&user_id);
                 tracing::warn!(
                     session = session_id,
                     user = user_id,
@@ -294,9 +293,7 @@ impl Auth {
     async fn end_session(&self, session: &str, client: &Client) -> Result<(), ApiError> {
         let event = Event::new(Action::SessionEnd, &Identity::Anonymous, client);
         let event = event.target(format!("session:{session}"));
-        if let Some(user) = audit::with(&self.0.store, event).end_session(session).await? {
-            self.0.users.forget(&user);
-        }
+        audit::with(&self.0.store, event).end_session(session).await?;
         Ok(())
     }
 

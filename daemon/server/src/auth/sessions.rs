@@ -53,7 +53,6 @@ impl Auth {
         let user = who.user().ok_or_else(signed_out)?;
         let event = Event::new(Action::SessionEnd, who, client).target(format!("session:{id}"));
         let ended = audit::with(&self.0.store, event).end_session_of(&user.id, id).await?;
-        self.0.users.forget(&user.id);
         match ended {
             Some(_) => Ok(()),
             None => Err(ApiError::new(Code::SessionNotFound, "No session of yours with this id runs.")),
@@ -76,7 +75,6 @@ impl Auth {
     ) -> Result<(), ApiError> {
         let event = Event::new(action, who, client).target(format!("user:{user}"));
         audit::with(&self.0.store, event).end_user_sessions(user).await?;
-        self.0.users.forget(user);
         Ok(())
     }
 }

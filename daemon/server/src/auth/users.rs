@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alyx_store::Store;
+use alyx_store::{OnAccounts, Store, Touched};
 
 use super::facts::UserFacts;
 use crate::limits::{USER_CACHE_MAX, USER_CACHE_SESSIONS_MAX};
@@ -58,18 +58,21 @@ impl UserCache {
         Ok(Some(facts))
     }
 
-    /// After a user was written.
-    pub fn forget(&self, id: &str) {
-        let mut kept = self.lock();
-        kept.generation += 1;
-        kept.users.remove(id);
+    /// What the store tells of its commits. It is told by the writer, so nothing depends on whether the
+    /// request that wrote is still there.
+    pub fn listener(&self) -> OnAccounts {
+        let users = self.clone();
+        OnAccounts(Arc::new(move |touched| users.forget(touched)))
     }
 
-    /// After a write that may have touched any user.
-    pub fn forget_all(&self) {
+    /// After a commit that touched these accounts.
+    pub fn forget(&self, touched: Touched<'_>) {
         let mut kept = self.lock();
         kept.generation += 1;
-        kept.users.clear();
+        match touched {
+            Touched::Some(ids) => ids.iter().for_each(|id| drop(kept.users.remove(id))),
+            Touched::All => kept.users.clear(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -165,7 +165,6 @@ impl Catalogs {
         let present = self.copy().await?;
         let scratch = present.with_extension("restoring");
         store.restore(Restore { copy: copy.to_owned(), scratch, undo: last.number }).await?;
-        self.0.users.forget_all();
         answer["backup"] = json!(present);
         Ok(answer)
     }

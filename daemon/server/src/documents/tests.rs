@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Documents, Precondition};
-use crate::auth::UserCache;
 use crate::problem::ApiError;
 
 const SCHEMA: &str = r#"version: 1
@@ -90,7 +89,7 @@ async fn bench() -> Bench {
     };
     assert!(store.migrate(migration).await.unwrap().applied);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::build("schema.yaml", schema).unwrap()));
-    Bench { documents: Documents::new(store, catalog, UserCache::default()), _directory: directory }
+    Bench { documents: Documents::new(store, catalog), _directory: directory }
 }
 
 fn user(id: &str) -> Identity {

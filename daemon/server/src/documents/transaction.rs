@@ -4,35 +4,25 @@
 //! operation, since the operations are the same; what was written is seen by them at once, and by
 //! everybody else, changes and the cache of accounts among them, once it is committed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alyx_store::Interactive;
 
 use super::Documents;
-use crate::auth::UserCache;
 use crate::problem::ApiError;
 
 /// A transaction that is open. Dropping it undoes what was done in it.
 pub struct OpenTransaction {
     documents: Documents,
     lent: Interactive,
-    users: UserCache,
-    accounts_touched: Arc<AtomicBool>,
 }
 
 impl Documents {
     /// Begins a transaction that lasts at most `limit`, once those are over that were asked for before.
     pub async fn begin(&self, limit: Duration) -> Result<OpenTransaction, ApiError> {
         let lent = self.store.begin(limit).await?;
-        let accounts_touched = Arc::new(AtomicBool::new(false));
-        let documents = Self {
-            store: lent.store().clone(),
-            accounts_touched: Some(Arc::clone(&accounts_touched)),
-            ..self.clone()
-        };
-        Ok(OpenTransaction { documents, lent, users: self.users.clone(), accounts_touched })
+        let documents = Self { store: lent.store().clone(), ..self.clone() };
+        Ok(OpenTransaction { documents, lent })
     }
 }
 
@@ -44,11 +34,6 @@ impl OpenTransaction {
 
     /// Makes everything durable that was written. If this fails, nothing of it remains.
     pub async fn commit(&self) -> Result<(), ApiError> {
-        let outcome = self.lent.commit().await;
-        // Also after a failure: nobody knows then what has been kept of the accounts.
-        if self.accounts_touched.load(Ordering::Relaxed) {
-            self.users.forget_all();
-        }
-        Ok(outcome?)
+        Ok(self.lent.commit().await?)
     }
 }

@@ -12,7 +12,6 @@ use alyx_core::document::{
 };
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::rules::{Decision, DocRef, Lookups, Rule, RuleInput};
-use alyx_core::schema::FieldKind;
 use alyx_store::{Abort, Transaction};
 
 use super::judge::{log, to_json_with};
@@ -23,22 +22,12 @@ use crate::problem::{ApiError, Code};
 /// Why nothing was written.
 pub type Refusal = Abort<ApiError>;
 
-/// Accounts that a transaction may have changed; what is known of them is stale once it is committed.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum Touched {
-    #[default]
-    None,
-    Some(Vec<String>),
-    All,
-}
-
 /// One caller's way to write in one transaction.
 pub struct Writing<'w, 't, 's> {
     pub tx: &'w mut Transaction<'t, 's>,
     pub catalog: &'w Catalog,
     pub who: &'w Identity,
     pub facts: RequestFacts,
-    pub touched: Touched,
     /// Whether all of it is undone in the end, as a dry run is.
     pub undo: bool,
 }
@@ -59,32 +48,18 @@ impl Documents {
         let (who, facts) = (who.clone(), facts.clone());
         let done = self.store.transact(move |tx| {
             let (catalog, who) = (&*catalog, &who);
-            let mut writing = Writing { tx, catalog, who, facts, touched: Touched::None, undo: false };
+            let mut writing = Writing { tx, catalog, who, facts, undo: false };
             match work(&mut writing) {
                 Ok(output) if writing.undo => Err(Abort::Refused(Ok(output))),
-                Ok(output) => Ok((output, writing.touched)),
+                Ok(output) => Ok(output),
                 Err(Abort::Refused(error)) => Err(Abort::Refused(Err(error))),
                 Err(Abort::Store(error)) => Err(Abort::Store(error)),
             }
         });
         match done.await {
-            Ok((output, touched)) => {
-                self.forget(&touched);
-                Ok(output)
-            }
+            Ok(output) => Ok(output),
             Err(Abort::Refused(outcome)) => outcome,
             Err(Abort::Store(error)) => Err(error.into()),
-        }
-    }
-
-    fn forget(&self, touched: &Touched) {
-        match touched {
-            Touched::None => return,
-            Touched::Some(ids) => ids.iter().for_each(|id| self.users.forget(id)),
-            Touched::All => self.users.forget_all(),
-        }
-        if let Some(flag) = &self.accounts_touched {
-            flag.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
 }
@@ -158,7 +133,6 @@ impl Writing<'_, '_, '_> {
         let new = change.patch.apply(&entry.collection, &old, &clock::now_text()).map_err(refuse)?;
         self.check_written(entry, &change.named, &new, Some(&old))?;
         let after = self.tx.replace(&entry.collection, &old, new, &self.who.label())?;
-        self.touch(entry, &after);
         self.written(entry, 200, &after)
     }
 
@@ -217,9 +191,6 @@ impl Writing<'_, '_, '_> {
         self.check_written(entry, named, &new, Some(old))?;
         self.check(entry, old, precondition)?;
         let after = self.tx.replace(&entry.collection, old, new, &self.who.label())?;
-        if entry.collection.name == USERS {
-            self.touch(entry, &after);
-        }
         self.written(entry, 200, &after)
     }
 
@@ -243,10 +214,6 @@ impl Writing<'_, '_, '_> {
         }
         self.check(entry, old, precondition)?;
         self.tx.delete(&entry.collection, old, &self.who.label())?;
-        // A deletion may cascade into accounts.
-        if entry.collection.name == USERS || users_refer_to_others(self.catalog) {
-            self.touched = Touched::All;
-        }
         Ok(())
     }
 
@@ -343,15 +310,6 @@ impl Writing<'_, '_, '_> {
     fn written(&self, entry: &CollectionEntry, status: u16, document: &Document) -> Result<Written, Refusal> {
         Ok(Written { status, id: id_of(entry, document), json: self.view(entry, document)? })
     }
-
-    fn touch(&mut self, entry: &CollectionEntry, document: &Document) {
-        let id = id_of(entry, document);
-        match &mut self.touched {
-            Touched::None => self.touched = Touched::Some(vec![id]),
-            Touched::Some(ids) => ids.push(id),
-            Touched::All => {}
-        }
-    }
 }
 
 /// The body of an update, read once.
@@ -399,11 +357,4 @@ fn missing() -> Refusal {
 
 pub fn id_of(entry: &CollectionEntry, document: &Document) -> String {
     document.values[entry.collection.primary().0].as_text().unwrap_or_default().to_owned()
-}
-
-fn users_refer_to_others(catalog: &Catalog) -> bool {
-    let relation = |kind: &FieldKind| matches!(kind, FieldKind::Relation { .. });
-    catalog
-        .collection(USERS)
-        .is_some_and(|users| users.collection.fields.iter().any(|field| relation(&field.kind)))
 }

@@ -49,8 +49,8 @@ impl fmt::Debug for Step {
 
 /// How the loan ended.
 enum End {
-    /// With the last change that was made.
-    Commit(Reply<()>, Option<u64>),
+    /// With what was changed.
+    Commit(Reply<()>, Marks),
     /// Given up, out of time, or lost to SQLite.
     RollBack,
 }
@@ -113,7 +113,7 @@ impl Writer {
                     step.refuse(Error::TransactionEnded);
                     return End::RollBack;
                 }
-                Some(Step::Commit(reply)) => return End::Commit(reply, session.changes.last()),
+                Some(Step::Commit(reply)) => return End::Commit(reply, session.changes),
                 Some(Step::Read(work)) => work(Ok(Reading::new(&self.connection, over))),
                 Some(Step::Write(queued)) => write(&mut session, *queued),
             }
@@ -126,10 +126,12 @@ impl Writer {
 
     fn finish(&mut self, end: End) {
         match end {
-            End::Commit(reply, last_change) => {
+            End::Commit(reply, changes) => {
+                let last_change = changes.last();
                 let outcome = self.finish_transaction(last_change);
-                if let Err(error) = &outcome {
-                    self.roll_back(error);
+                match &outcome {
+                    Ok(()) => self.tell_accounts(&changes.into_accounts()),
+                    Err(error) => self.roll_back(error),
                 }
                 self.note(outcome.as_ref().err());
                 let committed = outcome.is_ok();

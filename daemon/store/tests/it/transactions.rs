@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alyx_core::query::ListQuery;
-use alyx_store::{Abort, Error, StoredAnswer};
+use alyx_store::{Abort, Error, NewAccount, OnAccounts, PasswordCounts, Since, Store, StoredAnswer, Touched};
 use serde_json::json;
 
 use crate::support::{ACTOR, NOW, TestStore, at, to_json, wait};
@@ -181,4 +181,131 @@ fn answers_are_kept_with_what_they_answer() {
     assert_eq!(notes.store.trim_answers(at(NOW)).wait().unwrap(), 0);
     assert_eq!(notes.store.trim_answers(at("2027-01-01T00:00:00Z")).wait().unwrap(), 1);
     assert_eq!(read("ada"), None);
+}
+
+const ACCOUNTS: &str = "collections:
+  users: {}
+  teams:
+    fields: { id: { type: id, primary: true, default: auto } }
+";
+
+/// A store whose commits tell which accounts they touched.
+fn told() -> (TestStore, std::sync::mpsc::Receiver<Option<Vec<String>>>) {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let store = TestStore::with(ACCOUNTS, |options| {
+        options.on_accounts = OnAccounts(std::sync::Arc::new(move |touched| {
+            let ids = match touched {
+                Touched::Some(ids) => Some(ids.to_vec()),
+                Touched::All => None,
+            };
+            sender.send(ids).unwrap();
+        }));
+    });
+    (store, receiver)
+}
+
+#[test]
+fn accounts_are_told_of_by_the_commit_whoever_waits_for_it() {
+    let (store, told) = told();
+    let users = store.collection("users");
+    let make = |email: &str| {
+        let document = store.draft("users", &json!({ "email": email, "role": "user" }));
+        store.store.create_account(
+            NewAccount { document, password_hash: None },
+            PasswordCounts::AtOnce,
+            ACTOR.to_owned(),
+        )
+    };
+    let id = store.id("users", &make("ada@example.org").wait().unwrap().document);
+    assert_eq!(told.recv_timeout(LONG).unwrap(), Some(vec![id.clone()]));
+
+    // Nobody waits for the end of this one: it is polled once and dropped.
+    let (declared, found) = (users.clone(), id.clone());
+    let program = move |tx: &mut alyx_store::Transaction<'_, '_>| {
+        let before = tx.get(&declared, &found)?.ok_or(Error::NotFound)?;
+        let mut after = before.clone();
+        let (role, _) = declared.field("role").unwrap();
+        after.values[role] = alyx_core::value::Value::Text("admin".to_owned());
+        tx.replace(&declared, &before, after, ACTOR)?;
+        Ok::<_, Abort<()>>(())
+    };
+    {
+        let mut running = std::pin::pin!(store.store.transact(program.clone()));
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let _gone = running.as_mut().poll(&mut context);
+    }
+    assert_eq!(told.recv_timeout(LONG).unwrap(), Some(vec![id.clone()]));
+    drop(store.store.end_user_sessions(&id));
+    assert_eq!(told.recv_timeout(LONG).unwrap(), Some(vec![id.clone()]));
+
+    // What is undone is not told of, nor what touches no account.
+    let refused = wait(store.store.transact(move |tx| {
+        program(tx).map_err(|_| Abort::Refused("failed"))?;
+        Err::<(), _>(Abort::Refused("no"))
+    }));
+    assert!(matches!(refused, Err(Abort::Refused("no"))), "{refused:?}");
+    store.create("teams", &json!({})).unwrap();
+    assert!(told.try_recv().is_err());
+
+    // A loan tells once it is committed, and of nothing if it is not.
+    for commits in [false, true] {
+        let lent = wait(store.store.begin(LONG)).unwrap();
+        lent.store().end_user_sessions(&id).wait().unwrap();
+        assert!(told.try_recv().is_err(), "before the commit");
+        if commits {
+            lent.commit().wait().unwrap();
+            assert_eq!(told.try_recv().unwrap(), Some(vec![id.clone()]), "before the answer");
+        } else {
+            drop(lent);
+            store.create("teams", &json!({})).unwrap();
+            assert!(told.try_recv().is_err(), "after a rollback");
+        }
+    }
+}
+
+#[test]
+fn the_changes_of_a_loan_are_one_transaction_in_order() {
+    let notes = notes();
+    let collection = notes.collection("notes");
+    let create = |store: &Store, slug: &str| {
+        let draft = notes.draft("notes", &json!({ "slug": slug }));
+        store.create(collection.clone(), draft, ACTOR.to_owned()).wait()
+    };
+    create(&notes.store, "before").unwrap();
+    let lent = wait(notes.store.begin(LONG)).unwrap();
+    // Its first step is undone after it had written, with the change it recorded.
+    let (declared, draft) = (collection.clone(), notes.draft("notes", &json!({ "slug": "undone" })));
+    let refused = wait(lent.store().transact(move |tx| {
+        tx.create(&declared, draft, ACTOR)?;
+        Err::<(), _>(Abort::Refused(()))
+    }));
+    assert!(matches!(refused, Err(Abort::Refused(()))), "{refused:?}");
+    for slug in ["a", "b"] {
+        create(lent.store(), slug).unwrap();
+    }
+    assert!(create(lent.store(), "a").is_err(), "a refused step in between");
+    create(lent.store(), "c").unwrap();
+    let seen = notes.store.changes(Since::Start, Vec::new(), 100).wait().unwrap();
+    assert_eq!(seen.rows.len(), 1, "nothing before the commit");
+    lent.commit().wait().unwrap();
+    create(&notes.store, "after").unwrap();
+
+    let page = notes.store.changes(Since::Start, Vec::new(), 100).wait().unwrap();
+    let found: Vec<_> = page
+        .rows
+        .iter()
+        .map(|row| {
+            let after: serde_json::Value = serde_json::from_str(row.after.as_deref().unwrap()).unwrap();
+            (after["slug"].as_str().unwrap().to_owned(), row.seq, row.first_seq)
+        })
+        .collect();
+    let slugs: Vec<_> = found.iter().map(|(slug, ..)| slug.as_str()).collect();
+    assert_eq!(slugs, ["before", "a", "b", "c", "after"]);
+    let first = found[1].1;
+    assert!(found[1..4].iter().all(|(_, _, first_seq)| *first_seq == first), "one transaction: {found:?}");
+    assert!(found[0].1 < first && found[4].1 == found[4].2 && found[4].2 > first, "{found:?}");
+    // A page holds it whole or not at all.
+    let page = notes.store.changes(Since::Start, Vec::new(), 2).wait().unwrap();
+    assert_eq!((page.rows.len(), page.at_end), (4, false));
+    assert_eq!(page.next.seq, found[3].1);
 }
