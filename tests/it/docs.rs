@@ -143,6 +143,16 @@ async fn the_examples_of_reading_documents_work() {
 }
 
 #[tokio::test]
+async fn the_examples_of_writing_documents_work() {
+    let text = fs::read_to_string(tree::root().join("docs/documents.md")).unwrap();
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 20);
+    let server = TestServer::start(Project::schema(&blocks(&text, "yaml")[0])).await;
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_examples_of_serving_http_work() {
     let text = fs::read_to_string(tree::root().join("docs/http.md")).unwrap();
     let configs = blocks(&text, "yaml");

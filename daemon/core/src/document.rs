@@ -82,7 +82,7 @@ pub enum DocumentError {
 pub struct FieldError {
     /// Name of the field as sent.
     pub field: String,
-    /// Stable `snake_case` code; the list stands in `docs/data.md`.
+    /// Stable `snake_case` code; the list stands in `docs/documents.md`.
     pub code: &'static str,
     /// One sentence for people.
     pub message: String,
