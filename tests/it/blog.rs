@@ -1,9 +1,10 @@
 //! `examples/blog`, end to end: what its README shows, then a restart with everything still there.
 
 use alyx_tests::server::PASSWORD;
-use alyx_tests::{Client, Project, TestServer};
+use alyx_tests::{Client, Project, TestServer, peers, tree};
 use serde_json::json;
 
+use crate::docs::{blocks, follow, steps};
 use crate::titles;
 
 async fn write(author: &Client, slug: &str, status: &str) -> alyx_tests::Document {
@@ -55,6 +56,9 @@ async fn the_whole_story() {
     assert!(feed.text().contains("<title>A draft</title>") && !feed.text().contains("bobs-draft"), "{feed}");
 
     let comment = json!({ "post": published.id(), "author": bob.id(), "text": "well said" });
+    bob.create("comments", comment.clone()).await.expect_error(403, "forbidden");
+    let admin = server.admin().await;
+    admin.patch("users", bob.id(), json!({ "verified": true })).await.expect_ok();
     bob.create("comments", comment).await.expect_created();
 
     let server = server.restart().await;
@@ -64,5 +68,22 @@ async fn the_whole_story() {
     assert_eq!(server.anon().list("comments", "count=true").await.expect_ok()["total"], 1);
     ada.delete("posts", published.id()).await.expect_status(204);
     assert_eq!(server.anon().list("comments", "count=true").await.expect_ok()["total"], 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_readme_can_be_followed() {
+    let Some(python) = peers::python() else { return };
+    let readme = std::fs::read_to_string(tree::root().join("examples/blog/README.md")).unwrap();
+    let server = TestServer::start(Project::blog()).await;
+    // What the terminal shows, under the name that the page keeps it by.
+    let shown = server.project.root().join("output");
+    std::os::unix::fs::symlink(shown, server.project.folder().join("blog.log")).unwrap();
+    // `pip install pyotp`
+    let programs = std::path::Path::new(python.get_program()).parent().unwrap().display().to_string();
+    let mut all = steps(&format!("$ export PATH={programs}:$PATH"));
+    all.extend(blocks(&readme, "console").iter().flat_map(|block| steps(block)));
+    assert!(all.len() >= 50, "{}", all.len());
+    follow(&all, &server.project.folder(), Some(&server)).await;
     server.stop().await;
 }
