@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use alyx_tests::{Project, TestServer, tree};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -149,6 +149,51 @@ async fn the_examples_of_writing_documents_work() {
     assert!(steps.len() >= 20);
     let server = TestServer::start(Project::schema(&blocks(&text, "yaml")[0])).await;
     follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+/// Transfers, responses and errors as `docs/functions.md` writes them, in every language it shows.
+#[tokio::test]
+async fn the_functions_of_the_page_about_functions_work() {
+    let text = fs::read_to_string(tree::root().join("docs/functions.md")).unwrap();
+    let languages = [("js", "node", "index.js"), ("python", "python", "main.py"), ("go", "go", "main.go")];
+    let mut schema = "version: 1\ncollections:\n  accounts:\n    fields:\n      \
+        id: { type: id, primary: true, default: auto, client: true }\n      balance: { type: int }\n    \
+        rules: { read: 'true', create: 'true', update: 'true' }\nfunctions:\n"
+        .to_owned();
+    let mut project = Project::new();
+    let mut names = Vec::new();
+    for (language, runtime, file) in languages {
+        for (number, code) in blocks(&text, language).iter().enumerate() {
+            let name = format!("{language}{number}");
+            schema.push_str(&format!("  {name}: {{ runtime: {runtime}, rules: {{ invoke: 'true' }} }}\n"));
+            project = project.with(&format!("functions/{name}/{file}"), code);
+            names.push((name, code.clone()));
+        }
+    }
+    let server = TestServer::start(project.with("schema.yaml", &schema)).await;
+    let anon = server.anon();
+    for id in ["a", "b"] {
+        anon.create("accounts", json!({ "id": id, "balance": 100 })).await.expect_created();
+    }
+    let (mut moved, mut refused, mut greeted) = (0, 0, 0);
+    for (name, code) in names {
+        if code.contains("ransaction(") {
+            let transfer = json!({ "from": "a", "to": "b", "amount": 5 });
+            anon.invoke(&name, transfer).await.expect_status(204);
+            moved += 5;
+        } else if code.contains("card_declined") {
+            let problem = anon.invoke(&name, json!({})).await.expect_error(402, "card_declined");
+            assert_eq!(problem.details.unwrap()["attempt"], 2);
+            refused += 1;
+        } else if code.contains("hello") {
+            assert_eq!(anon.invoke(&name, json!({})).await.expect_ok()["hello"], "world");
+            greeted += 1;
+        }
+    }
+    assert_eq!((moved, refused, greeted), (15, 3, 3));
+    assert_eq!(anon.get("accounts", "b").await.expect_ok()["balance"], 100 + moved);
+    assert_eq!(anon.get("accounts", "a").await.expect_ok()["balance"], 100 - moved);
     server.stop().await;
 }
 
