@@ -10,6 +10,7 @@
 //! | `faults` | system calls that fail: EIO and ENOSPC on the nth write or sync |
 //! | `point` | nothing, and kills: the database is brought back to moments before |
 //! | `power` | the power goes: what was not flushed is on the disk wholly, partly or not at all |
+//! | `ship` | the same and a target that fails, with segments of the log on their way |
 //!
 //! `writers` is the load and the comparison, `daemon` the process.
 
@@ -19,6 +20,7 @@ mod faults;
 mod kill;
 mod point;
 mod power;
+mod ship;
 mod writers;
 
 /// `short`, or `long` with `ALYX_LONG=1`.

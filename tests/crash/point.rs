@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::daemon::{Daemon, Site};
 use crate::rounds;
 
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// When a write was begun and, if it was, acknowledged.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ impl Diary {
     }
 }
 
-async fn restore(site: &Site, name: &str, arguments: &[&str]) -> (bool, String, PathBuf) {
+pub async fn restore(site: &Site, name: &str, arguments: &[&str]) -> (bool, String, PathBuf) {
     let data = site.data().parent().unwrap().join(name);
     let output = tokio::process::Command::new(tree::program("alyxd"))
         .arg("restore")
@@ -80,7 +80,7 @@ async fn restore(site: &Site, name: &str, arguments: &[&str]) -> (bool, String, 
     (output.status.success(), said, data.join("data.db"))
 }
 
-fn entries(database: &PathBuf) -> (Vec<String>, u64) {
+pub fn entries(database: &PathBuf) -> (Vec<String>, u64) {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let check: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
@@ -92,23 +92,23 @@ fn entries(database: &PathBuf) -> (Vec<String>, u64) {
     (ids, seq.unsigned_abs())
 }
 
-async fn status(daemon: &Daemon) -> Value {
+pub async fn status(daemon: &Daemon) -> Value {
     daemon.client.get_path("/api/admin/backups/status").await.expect_ok()
 }
 
-async fn kept_up_to(daemon: &Daemon, seq: u64) {
+pub async fn kept_up_to(daemon: &Daemon, seq: u64) {
     wait_for("the segments to be carried", PATIENCE, async || {
         (status(daemon).await["kept_seq"].as_u64()? >= seq).then_some(())
     })
     .await;
 }
 
-async fn last_seq(daemon: &Daemon) -> u64 {
+pub async fn last_seq(daemon: &Daemon) -> u64 {
     let next = daemon.client.get_path("/api/changes").await.expect_ok()["next"].clone();
     next.as_str().unwrap().rsplit('.').next().unwrap().parse().unwrap()
 }
 
-async fn based(daemon: &Daemon) {
+pub async fn based(daemon: &Daemon) {
     wait_for("the first backup", PATIENCE, async || {
         let list = daemon.client.get_path("/api/admin/backups").await.expect_ok();
         (!list["backups"].as_array()?.is_empty()).then_some(())
@@ -116,7 +116,7 @@ async fn based(daemon: &Daemon) {
     .await;
 }
 
-fn shipping() -> Site {
+pub fn shipping() -> Site {
     Site::new().with_config("backup: { ship_every: 1s }\n")
 }
 

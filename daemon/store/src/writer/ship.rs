@@ -189,7 +189,11 @@ impl Ship {
         {
             tracing::warn!("a new row of segments begins: {reason}");
         }
-        ship.place.save(&ship.folder)?;
+        if let Err(error) = ship.place.save(&ship.folder) {
+            // On a full disk reads go on. The place is the one that was found, or is found to be broken
+            // again, and is written with the next segment.
+            tracing::error!(error = %error, "how far commits are kept cannot be written down: {error}");
+        }
         let last = ship.pending.last().map_or(ship.place.commit, |last| last.number);
         ship.shared.begun.store(last, Ordering::SeqCst);
         ship.publish(None);
