@@ -99,7 +99,6 @@ impl Catalogs {
         let Places { project, backups, backups_kept } = places;
         let applied = applied(&store).await?;
         let loaded = load(&project);
-        let drift = store.drift().await?;
         let (catalog, waiting) = match bring_in(&store, applied.as_ref(), loaded).await {
             Ok(brought) => (brought.catalog, brought.waiting),
             Err(error) => {
@@ -114,6 +113,7 @@ impl Catalogs {
                 }
             }
         };
+        let drift = store.drift().await?;
         for text in &drift {
             tracing::warn!("a table was changed by others: {text}");
         }

@@ -123,7 +123,8 @@ impl Store {
 pub(crate) fn migrate(session: &mut Session<'_>, input: Migration) -> Result<Report, Error> {
     let before = stored_text(session.connection)?;
     // The same text again writes nothing, so starting is possible while the disk is full.
-    if before.as_deref() == Some(&*input.text) && input.files.is_empty() && input.undo.is_none() {
+    let same = before.as_deref() == Some(&*input.text) && input.files.is_empty() && input.undo.is_none();
+    if same && !has_old_indexes(session)? {
         session.next_schema = Some(input.schema);
         return Ok(Report { applied: input.consent != Consent::Try, ..Report::default() });
     }
@@ -143,6 +144,16 @@ pub(crate) fn migrate(session: &mut Session<'_>, input: Migration) -> Result<Rep
         session.connection.execute_batch("ROLLBACK TO attempt; RELEASE attempt")?;
     }
     Ok(report)
+}
+
+/// Whether there are declared indexes from before the id was put behind their fields.
+fn has_old_indexes(session: &Session<'_>) -> Result<bool, Error> {
+    for collection in session.schema.iter().flat_map(|schema| schema.collections.values()) {
+        if !tables::indexes_without_id(session.connection, collection)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// One attempt.
@@ -171,6 +182,7 @@ impl<'a, 's> Run<'a, 's> {
         let connection = self.session.connection;
         let target = Arc::clone(&self.input.schema);
         if let Some(applied) = self.session.schema {
+            self.complete_indexes(applied)?;
             self.drift = drift::find(connection, applied)?;
             tables::release_search_indexes(connection, applied, &target, !self.input.files.is_empty())?;
             let mut schema = applied.clone();
@@ -198,6 +210,25 @@ impl<'a, 's> Run<'a, 's> {
         connection
             .prepare_cached("UPDATE _alyx_schema SET text = ?1, applied_at = ?2 WHERE text IS NOT ?1")?
             .execute(params![self.input.text, self.session.now])?;
+        Ok(())
+    }
+
+    /// Puts the id behind declared indexes that were made without it.
+    fn complete_indexes(&mut self, applied: &Schema) -> Result<(), Error> {
+        let connection = self.session.connection;
+        for collection in applied.collections.values() {
+            for index in tables::indexes_without_id(connection, collection)? {
+                tables::drop_index(connection, &index.name)?;
+                tables::create_index(connection, collection, &index)?;
+                self.report.changes.push(Planned {
+                    class: Class::Safe,
+                    description: format!("make the index {} anew, with the id behind its fields", index.name),
+                    documents: None,
+                    file: None,
+                    structural: false,
+                });
+            }
+        }
         Ok(())
     }
 

@@ -73,7 +73,7 @@ impl Default for OnChange {
 pub enum Touched<'a> {
     /// These ids, at least one; some may be there twice.
     Some(&'a [String]),
-    /// Any of them: the database is another one.
+    /// Any of them: the schema was applied, or the database is another one.
     All,
 }
 

@@ -95,13 +95,43 @@ pub(crate) fn create_index(
         SortOrder::Ascending => "",
         SortOrder::Descending => " DESC",
     };
-    let fields: Vec<String> = index.fields.iter().map(|field| format!("{}{order}", quote(field))).collect();
+    let fields = indexed(collection, index);
+    let fields: Vec<String> = fields.iter().map(|field| format!("{}{order}", quote(field))).collect();
     Ok(connection.execute_batch(&format!(
         "CREATE {unique}INDEX {} ON {} ({})",
         quote(&index.name),
         quote(&collection.name),
         fields.join(", ")
     ))?)
+}
+
+/// The columns of an index: its fields, and the id behind them, by which a list breaks ties. A unique index
+/// stays as it is declared.
+fn indexed(collection: &Collection, index: &Index) -> Vec<String> {
+    let (_, primary) = collection.primary();
+    let mut fields = index.fields.clone();
+    if !index.unique && !fields.contains(&primary.name) {
+        fields.push(primary.name.clone());
+    }
+    fields
+}
+
+/// Declared indexes that are there without the id behind them, as they were made before.
+pub(crate) fn indexes_without_id(
+    connection: &Connection,
+    collection: &Collection,
+) -> Result<Vec<Index>, Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT name FROM pragma_index_info(?) WHERE name IS NOT NULL ORDER BY seqno")?;
+    let mut found = Vec::new();
+    for index in &collection.indexes {
+        let there =
+            statement.query_map([&index.name], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+        if there == index.fields && there != indexed(collection, index) {
+            found.push(index.clone());
+        }
+    }
+    Ok(found)
 }
 
 /// Drops one index.

@@ -368,10 +368,12 @@ impl Writer {
         }
         match &outcome {
             Ok(()) => {
-                self.tell_accounts(&accounts);
                 if let Some(schema) = next_schema {
+                    (self.on_accounts.0)(Touched::All);
                     *lock(&self.shared.schema) = Some(Arc::clone(&schema));
                     self.schema = Some(schema);
+                } else {
+                    self.tell_accounts(&accounts);
                 }
             }
             Err(error) => self.roll_back(error),

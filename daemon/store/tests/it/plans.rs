@@ -2,8 +2,10 @@
 
 use alyx_core::catalog::Catalog;
 use alyx_core::identity::{Identity, RequestFacts, UserIdentity};
+use alyx_core::migration::Class;
 use alyx_core::query::{Reading, encode_cursor, parse_list};
 use alyx_core::value::Value;
+use alyx_store::Consent;
 use serde_json::json;
 
 use crate::support::{TestStore, pluck};
@@ -103,6 +105,48 @@ fn a_page_begins_where_the_one_before_ended() {
     assert_eq!(nulls_last, "SCAN d USING INDEX _alyx_index.posts.m", "in order, without a sort");
     let at = [text("2026-01-01T00:00:00.000000Z"), text("p1")];
     enters(&steps(Some("ada"), &[("sort", "-at")], Some(&at)), "by_author_at", "author=? AND at<?");
+}
+
+/// The id breaks ties within the index: nothing is left to sort.
+#[test]
+fn a_declared_index_gives_the_whole_order() {
+    for params in [[("sort", "-at")], [("sort", "at")], [("sort", "-at,-id")]] {
+        let found = steps(Some("ada"), &params, None);
+        assert_eq!(found, "SEARCH d USING INDEX by_author_at (author=?)", "{params:?}");
+    }
+    let after = [Value::Text("2026-01-01T00:00:00.000000Z".to_owned()), Value::Text("p1".to_owned())];
+    let page = steps(Some("ada"), &[("sort", "-at")], Some(&after));
+    assert!(page.contains("by_author_at") && !page.contains("TEMP B-TREE"), "{page}");
+}
+
+#[test]
+fn an_index_from_before_the_id_was_in_it_is_made_anew() {
+    let store = TestStore::new(POSTS);
+    let text = format!("version: 1\n{POSTS}");
+    store.create("people", &json!({ "id": "ada" })).unwrap();
+    store.create("posts", &json!({ "id": "p1", "author": "ada", "slug": "a", "n": 1 })).unwrap();
+    let columns = |store: &TestStore| -> String {
+        let sql = "SELECT group_concat(name) FROM pragma_index_info('by_author_at')";
+        store.sqlite().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let old = "DROP INDEX by_author_at; CREATE INDEX by_author_at ON posts (author DESC, at DESC)";
+    store.sqlite().execute_batch(old).unwrap();
+    let store = store.reopen();
+    let plan = crate::support::migrate(&store.store, &text, &store.schema, Consent::Try).unwrap();
+    let words: Vec<_> = plan.changes.iter().map(|change| change.description.as_str()).collect();
+    assert_eq!(words, ["make the index by_author_at anew, with the id behind its fields"]);
+    assert_eq!(
+        (plan.class(), columns(&store).as_str()),
+        (Class::Safe, "author,at"),
+        "a plan changes nothing"
+    );
+    let report = crate::support::migrate(&store.store, &text, &store.schema, Consent::Safe).unwrap();
+    assert!(report.applied);
+    assert_eq!(columns(&store), "author,at,id");
+    assert_eq!(store.store.drift().wait().unwrap(), Vec::<String>::new());
+    let again = crate::support::migrate(&store.store, &text, &store.schema, Consent::Safe).unwrap();
+    assert_eq!(again.changes, Vec::new());
+    assert_eq!(store.json("posts", "p1").unwrap()["n"], 1);
 }
 
 #[test]

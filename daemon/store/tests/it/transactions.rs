@@ -207,6 +207,7 @@ fn told() -> (TestStore, std::sync::mpsc::Receiver<Option<Vec<String>>>) {
 #[test]
 fn accounts_are_told_of_by_the_commit_whoever_waits_for_it() {
     let (store, told) = told();
+    assert_eq!(told.recv_timeout(LONG).unwrap(), None, "a schema may change any");
     let users = store.collection("users");
     let make = |email: &str| {
         let document = store.draft("users", &json!({ "email": email, "role": "user" }));
