@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Stdio;
 
-use alyx_tests::{Project, TestServer, tree};
+use alyx_tests::{Project, TestServer, peers, tree};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -219,6 +219,22 @@ async fn the_examples_of_serving_http_work() {
     let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
     assert!(steps.len() >= 6);
     follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_examples_of_accounts_work() {
+    let Some(python) = peers::python() else { return };
+    let text = fs::read_to_string(tree::root().join("docs/auth-flows.md")).unwrap();
+    let project = Project::blog().with("alyx.yaml", &blocks(&text, "yaml")[0]);
+    // What the terminal shows, under the name that the page keeps it by.
+    std::os::unix::fs::symlink(project.root().join("output"), project.folder().join("blog.log")).unwrap();
+    let programs = Path::new(python.get_program()).parent().unwrap().display().to_string();
+    let mut all = steps(&format!("$ export PATH={programs}:$PATH"));
+    all.extend(blocks(&text, "console").iter().flat_map(|block| steps(block)));
+    assert!(all.len() >= 60, "{}", all.len());
+    let server = TestServer::start(project).await;
+    follow(&all, &server.project.folder(), Some(&server)).await;
     server.stop().await;
 }
 
