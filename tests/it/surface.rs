@@ -214,7 +214,8 @@ async fn slow_clients_do_not_hold_a_connection() {
 async fn bodies_that_are_too_large_are_refused_on_every_route() {
     let server =
         TestServer::start(Project::fixture("lab").with("alyx.yaml", "server: { body_limit: 1kb }")).await;
-    let admin = server.over_admin_socket();
+    let admin = server.admin().await;
+    let token = format!("Bearer {}", admin.token());
     let openapi = server.anon().get_path("/api/openapi.json").await.expect_ok();
     let mut tried = 0;
     for (path, methods) in openapi["paths"].as_object().expect("paths") {
@@ -228,7 +229,8 @@ async fn bodies_that_are_too_large_are_refused_on_every_route() {
             let kinds = &methods[method.as_str().to_lowercase()]["requestBody"]["content"];
             let kind = kinds.as_object().and_then(|kinds| kinds.keys().next().cloned()).unwrap_or_default();
             let body = format!("{{\"a\":\"{}\"}}", "x".repeat(2_000)).into_bytes();
-            let answer = admin.raw(method.clone(), &path, &[("content-type", &kind)], body).await;
+            let headers = [("content-type", kind.as_str()), ("authorization", token.as_str())];
+            let answer = admin.raw(method.clone(), &path, &headers, body).await;
             assert_eq!(answer.status, 413, "{method} {path}: {answer}");
             answer.expect_error(413, "body_too_large");
             tried += 1;
