@@ -1,10 +1,11 @@
 //! The audit log as administrators read it: `GET /api/admin/audit`, `alyx audit list|export`, retention.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use alyx_tests::server::PASSWORD;
 use alyx_tests::wait::wait_for;
-use alyx_tests::{Client, TestServer, wait_until};
+use alyx_tests::{Client, Project, TestServer, wait_until};
 use serde_json::{Value, json};
 
 use crate::lab;
@@ -132,5 +133,105 @@ async fn audit_rows_are_removed_when_they_are_old_enough() {
         left.is_empty().then_some(())
     })
     .await;
+    server.stop().await;
+}
+
+/// What changes nothing though it is asked for by POST, and what other tests look at.
+const NO_ROW_HERE: [&str; 5] = [
+    "DELETE /api/admin/users/{id}/mfa",
+    "POST /api/admin/backups/{id}/verify",
+    "POST /api/admin/mail/{id}/retry",
+    "POST /api/admin/rules/explain",
+    "POST /api/admin/rules/test",
+];
+
+#[tokio::test]
+async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
+    let schema = |fields: &str| {
+        format!(
+            "version: 1\ncollections:\n  notes:\n    fields:\n      id: {{ type: id, primary: true, default: auto }}\n{fields}"
+        )
+    };
+    let (more, less) = (
+        "      a: { type: int, default: 1 }\n      b: { type: int, default: 1 }\n",
+        "      a: { type: int, default: 1 }\n",
+    );
+    let server = TestServer::start(Project::schema(&schema(more))).await;
+    let admin = server.admin().await;
+    server.over_admin_socket().create("notes", json!({})).await.expect_created();
+    let ada = server.user("ada").await;
+    let user = |rest: &str| format!("/api/admin/users/{}{rest}", ada.id());
+    let eve = json!({ "email": "eve@example.org", "password": PASSWORD });
+    let confirm = json!({ "confirm": true });
+    let acts = [
+        ("POST", "/api/admin/users", "/api/admin/users".to_owned(), eve, "user.create"),
+        ("PATCH", "/api/admin/users/{id}", user(""), json!({ "verified": true }), "user.update"),
+        (
+            "POST",
+            "/api/admin/users/{id}/password",
+            user("/password"),
+            json!({ "password": "canary-horse-battery" }),
+            "user.password",
+        ),
+        ("DELETE", "/api/admin/users/{id}/sessions", user("/sessions"), Value::Null, "user.end_sessions"),
+        ("DELETE", "/api/admin/users/{id}", user(""), Value::Null, "user.delete"),
+        ("DELETE", "/api/admin/lockouts", "/api/admin/lockouts".to_owned(), Value::Null, "lockout.clear"),
+        (
+            "POST",
+            "/api/admin/signing-keys/rotate",
+            "/api/admin/signing-keys/rotate".to_owned(),
+            json!({}),
+            "key.rotate",
+        ),
+        ("POST", "/api/admin/backups", "/api/admin/backups".to_owned(), Value::Null, "backup.create"),
+        (
+            "POST",
+            "/api/admin/backups/prune",
+            "/api/admin/backups/prune".to_owned(),
+            Value::Null,
+            "backup.prune",
+        ),
+        (
+            "POST",
+            "/api/admin/migrations/apply",
+            "/api/admin/migrations/apply".to_owned(),
+            confirm.clone(),
+            "schema.apply",
+        ),
+        (
+            "POST",
+            "/api/admin/migrations/rollback",
+            "/api/admin/migrations/rollback".to_owned(),
+            confirm,
+            "schema.roll_back",
+        ),
+    ];
+    let openapi = server.anon().get_path("/api/openapi.json").await.expect_ok();
+    let routes = openapi["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+        methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
+    });
+    let changing: BTreeSet<String> = routes
+        .filter(|route| route.contains(" /api/admin/"))
+        .filter(|route| ["POST ", "PUT ", "PATCH ", "DELETE "].iter().any(|method| route.starts_with(method)))
+        .collect();
+    let known = acts.iter().map(|(method, route, ..)| format!("{method} {route}"));
+    let known: BTreeSet<String> = known.chain(NO_ROW_HERE.map(str::to_owned)).collect();
+    assert_eq!(changing, known);
+    server.project.write("schema.yaml", &schema(less));
+    for (method, _, path, body, action) in acts {
+        let body = (!body.is_null()).then(|| body.to_string());
+        let answer = admin.send(method.parse().unwrap(), &path, body).await;
+        assert!(answer.status.is_success(), "{method} {path}: {answer}");
+        // At once: to take a change back by a copy takes the log back as well.
+        let rows = export(&server, &["--request-id", answer.header("x-request-id").unwrap()]).await;
+        assert_eq!(actions(&rows), [action], "{method} {path}: {rows:#?}");
+        assert_eq!((&rows[0]["outcome"], &rows[0]["address"]), (&json!("ok"), &json!("127.0.0.1")));
+        assert!(rows[0]["identity"].as_str().unwrap().starts_with("admin:"), "{rows:#?}");
+        let text = serde_json::to_string(&rows).unwrap();
+        assert!(!text.contains("canary") && !text.contains(PASSWORD), "{text}");
+    }
+    let rows = export(&server, &[]).await;
+    // What the daemon does by itself, it tells as well.
+    assert!(rows.iter().any(|row| row["action"] == "schema.apply" && row["identity"] == "daemon"));
     server.stop().await;
 }

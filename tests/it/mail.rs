@@ -83,6 +83,8 @@ async fn a_mail_is_given_up_with_its_reason_and_tried_when_told() {
     assert!(list.out.contains("ada@example.org") && list.out.contains("not today"), "{list:#?}");
     let id = dead[0]["id"].as_str().unwrap();
     cli.run(&["mail", "retry", id]).await.expect_ok();
+    let rows = server.over_admin_socket().get_path("/api/admin/audit?action=mail.retry").await.expect_ok();
+    assert_eq!(rows["entries"][0]["target"], format!("mail:{id}"), "{rows}");
     let mail = sink.wait("ada@example.org", "Confirm").await;
     let confirm = json!({ "token": mail.token() });
     server.anon().post("/api/auth/verify/confirm", confirm).await.expect_status(204);

@@ -18,6 +18,7 @@ use crate::functions::Functions;
 use crate::http::Bodies;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
+use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 
 /// Handle on the parts of a running daemon.
@@ -40,6 +41,8 @@ pub struct Parts {
     pub backups: Backups,
     pub functions: Functions,
     pub throttle: Throttle,
+    /// What goes on when whoever asked for it is gone.
+    pub tasks: Tasks,
     pub openapi: OpenApi,
     pub started: Instant,
     /// Where the API is served, with the port that was taken.

@@ -111,6 +111,14 @@ actions! {
     UserEndSessions "user.end_sessions",
     /// A new key signs tokens.
     KeyRotate "key.rotate",
+    /// The schema was changed, by an administrator or by the daemon, which does what is safe by itself.
+    SchemaApply "schema.apply",
+    /// The last change of the schema was taken back.
+    SchemaRollBack "schema.roll_back",
+    /// A backup was made.
+    BackupCreate "backup.create",
+    /// Old backups were removed.
+    BackupPrune "backup.prune",
 }
 
 /// Something that was done or tried.
@@ -135,6 +143,13 @@ impl Event {
         Self { row, details: Map::new() }
     }
 
+    /// The daemon did this by itself.
+    pub fn of_daemon(action: Action) -> Self {
+        let mut event = Self::new(action, &Identity::Anonymous, &Client::default());
+        event.row.identity = "daemon".to_owned();
+        event
+    }
+
     /// To what: a kind and an id, such as `user:01J…`.
     #[must_use]
     pub fn target(mut self, target: impl Into<String>) -> Self {
@@ -146,6 +161,13 @@ impl Event {
     #[must_use]
     pub fn denied(mut self) -> Self {
         self.row.outcome = AuditOutcome::Denied;
+        self
+    }
+
+    /// It was allowed and went wrong.
+    #[must_use]
+    pub fn failed(mut self) -> Self {
+        self.row.outcome = AuditOutcome::Failed;
         self
     }
 

@@ -26,6 +26,7 @@ use alyx_store::{Consent, Migration, Planned, Report, Store, Touched};
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+use crate::audit::{self, Action, Event};
 use crate::auth::UserCache;
 use crate::config::Mode;
 use crate::print;
@@ -208,7 +209,8 @@ async fn bring_in(
 ) -> Result<Brought, CatalogError> {
     let loaded = loaded.map_err(CatalogError::Invalid)?;
     let migration = migration(store, &loaded, applied.is_none(), Consent::Safe).await?;
-    let report = store.migrate(migration).await?;
+    let event = Event::of_daemon(Action::SchemaApply);
+    let report = audit::with(store, event).migrate(migration).await?;
     match applied {
         Some(applied) if !report.applied => {
             print_plan(&report);

@@ -38,7 +38,6 @@ mod session;
 mod source;
 mod status;
 mod supervisor;
-mod tasks;
 #[cfg(test)]
 mod tests;
 mod transactions;
@@ -67,12 +66,12 @@ use self::pool::Shared;
 use self::recorder::Recorder;
 use self::source::{Maker, Places, Source};
 use self::supervisor::Supervisor;
-use self::tasks::Tasks;
 use crate::catalog::CatalogHandle;
 use crate::clock::{new_key, now_text};
 use crate::config::Mode;
 use crate::documents::Documents;
 use crate::problem::{Code, problem};
+use crate::tasks::Tasks;
 
 pub use self::job::{Answer, InvokeError};
 pub use self::limits::INPUT_MAX_BYTES;

@@ -44,6 +44,7 @@ mod retention;
 mod rules;
 mod seal;
 mod serve;
+mod tasks;
 mod throttle;
 mod throttle_key;
 

@@ -33,6 +33,7 @@ use crate::print;
 use crate::problem::error_chain;
 use crate::retention;
 use crate::seal::{KeyFileError, Sealer};
+use crate::tasks::Tasks;
 use crate::throttle::{Rates, Throttle};
 
 /// What is watched for edits.
@@ -140,7 +141,7 @@ async fn serve_store(
     let options = FunctionsOptions::new(config, mode, watch);
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
-    let (stop, stopped) = watch::channel(false);
+    let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
@@ -155,6 +156,7 @@ async fn serve_store(
         changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
         functions: functions.clone(),
         throttle: throttle.clone(),
+        tasks: work.clone(),
         openapi: OpenApi::new(catalog),
         started: Instant::now(),
         listen: address,
@@ -174,14 +176,14 @@ async fn serve_store(
     tasks.spawn(mail::outbox::run(mail, store.clone(), stopped.clone()));
     tasks.spawn(retention::run(store, (config.changes.clone(), config.audit.clone()), stopped.clone()));
     tasks.spawn(feed_watchdog(stopped));
-    print_setup(&auth, mode).await?;
-    notify(State::Ready);
+    tell_ready(&auth, mode).await?;
     tracing::info!("serving {} at http://{address}", config.server.project.display());
     orders.obey().await;
     stop.send_replace(true);
     join("the door", door.await);
     functions.shutdown(limits::SHUTDOWN_GRACE).await;
     join("functions", functions_task.await);
+    work.join(tokio::time::Instant::now() + limits::SHUTDOWN_GRACE).await;
     join_all(tasks).await;
     Ok(())
 }
@@ -192,18 +194,21 @@ async fn join_all(mut tasks: JoinSet<()>) {
     }
 }
 
-/// Tells whoever watches the start how to make the first administrator. Not a log line: those are kept.
-async fn print_setup(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
+/// Tells that requests are answered; and whoever watches the start, how to make the first administrator.
+/// Not a log line: those are kept.
+async fn tell_ready(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
     // `alyx dev` makes one itself.
-    if mode == Mode::Development {
-        return Ok(());
-    }
-    if let Some(token) = auth.offer_setup().await.map_err(ServeError::Store)? {
+    let token = match mode {
+        Mode::Development => None,
+        Mode::Production => auth.offer_setup().await.map_err(ServeError::Store)?,
+    };
+    if let Some(token) = token {
         print::words(&format!(
             "There is no administrator yet. Make one with `alyx users create EMAIL --role admin` on this \
              host, or within an hour by POST /api/auth/setup with this token:\n{token}"
         ));
     }
+    notify(State::Ready);
     Ok(())
 }
 

@@ -126,6 +126,7 @@ pub(crate) fn migrate(session: &mut Session<'_>, input: Migration) -> Result<Rep
     let same = before.as_deref() == Some(&*input.text) && input.files.is_empty() && input.undo.is_none();
     if same && !has_old_indexes(session)? {
         session.next_schema = Some(input.schema);
+        session.audit = None;
         return Ok(Report { applied: input.consent != Consent::Try, ..Report::default() });
     }
     session.connection.execute_batch("SAVEPOINT attempt")?;
@@ -142,6 +143,8 @@ pub(crate) fn migrate(session: &mut Session<'_>, input: Migration) -> Result<Rep
         session.next_schema = Some(input.schema);
     } else {
         session.connection.execute_batch("ROLLBACK TO attempt; RELEASE attempt")?;
+        // Nothing was done that could be told.
+        session.audit = None;
     }
     Ok(report)
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::load::SCHEMA_FILE;
 use super::{Brought, CatalogError, Catalogs, State, applied, held, load, migration};
+use crate::audit::{self, Event};
 
 /// Prefix of the copies that are made before a change.
 const COPY_PREFIX: &str = "before-schema-change-";
@@ -54,14 +55,14 @@ impl Catalogs {
     }
 
     /// Applies the project's files; what is not safe only if it is confirmed, after a copy.
-    pub async fn apply(&self, confirmed: bool) -> Result<Value, MigrateError> {
+    pub async fn apply(&self, confirmed: bool, event: Event) -> Result<Value, MigrateError> {
         let _turn = self.0.turn.lock().await;
         let store = &self.0.store;
         let before = applied(store).await?;
         let loaded = load(&self.0.project).map_err(MigrateError::Invalid)?;
         let wanted = migration(store, &loaded, before.is_none(), Consent::Try).await?;
         let names: Vec<String> = wanted.files.iter().map(|file| file.name.clone()).collect();
-        let (report, backup) = self.carry_out(wanted, &names, confirmed).await?;
+        let (report, backup) = self.carry_out(wanted, &names, confirmed, event).await?;
         let mut answer = describe(&report, &names);
         answer["backup"] = json!(backup);
         let changes = report.changes.into_iter().map(|change| change.description).collect();
@@ -75,6 +76,7 @@ impl Catalogs {
         migration: Migration,
         names: &[String],
         confirmed: bool,
+        event: Event,
     ) -> Result<(Report, Option<PathBuf>), MigrateError> {
         let store = &self.0.store;
         let plan = store.migrate(migration.clone()).await?;
@@ -88,7 +90,10 @@ impl Catalogs {
             Consent::Confirmed => Some(self.copy().await?),
             Consent::Try | Consent::Safe => None,
         };
-        let report = store.migrate(Migration { consent, backup: backup.clone(), ..migration }).await?;
+        let changes: Vec<&str> = plan.changes.iter().map(|change| change.description.as_str()).collect();
+        let event = event.detail("changes", changes);
+        let migration = Migration { consent, backup: backup.clone(), ..migration };
+        let report = audit::with(store, event).migrate(migration).await?;
         if report.applied {
             return Ok((report, backup));
         }
@@ -112,12 +117,12 @@ impl Catalogs {
     }
 
     /// Takes the last change back: by steps where that brings back all data, else by the copy.
-    pub async fn roll_back(&self, confirmed: bool) -> Result<Value, MigrateError> {
+    pub async fn roll_back(&self, confirmed: bool, event: Event) -> Result<Value, MigrateError> {
         let _turn = self.0.turn.lock().await;
         let last = self.0.store.last_application().await?.ok_or(MigrateError::Nothing)?;
         let answer = match (last.reversible, &last.backup) {
-            (true, _) => self.back_by_steps(&last, confirmed).await?,
-            (false, Some(copy)) if copy.is_file() => self.back_by_copy(&last, copy, confirmed).await?,
+            (true, _) => self.back_by_steps(&last, confirmed, event).await?,
+            (false, Some(copy)) if copy.is_file() => self.back_by_copy(&last, copy, confirmed, event).await?,
             (false, _) => {
                 let reason = "it lost data, a step has no down, and the copy made before it is gone";
                 return Err(MigrateError::Impossible(json!({ "reason": reason, "changes": last.changes })));
@@ -127,7 +132,12 @@ impl Catalogs {
         Ok(answer)
     }
 
-    async fn back_by_steps(&self, last: &Application, confirmed: bool) -> Result<Value, MigrateError> {
+    async fn back_by_steps(
+        &self,
+        last: &Application,
+        confirmed: bool,
+        event: Event,
+    ) -> Result<Value, MigrateError> {
         let store = &self.0.store;
         let target = parse(&last.before)?;
         let records = store.migrations().await?;
@@ -141,7 +151,7 @@ impl Catalogs {
             backup: None,
             undo: Some(last.number),
         };
-        let (report, backup) = self.carry_out(migration, &names, confirmed).await?;
+        let (report, backup) = self.carry_out(migration, &names, confirmed, event).await?;
         let mut answer = describe(&report, &names);
         answer["method"] = json!("down");
         answer["backup"] = json!(backup);
@@ -153,6 +163,7 @@ impl Catalogs {
         last: &Application,
         copy: &Path,
         confirmed: bool,
+        event: Event,
     ) -> Result<Value, MigrateError> {
         let store = &self.0.store;
         let lost = store.change_count().await?.saturating_sub(last.seq);
@@ -165,6 +176,8 @@ impl Catalogs {
         let present = self.copy().await?;
         let scratch = present.with_extension("restoring");
         store.restore(Restore { copy: copy.to_owned(), scratch, undo: last.number }).await?;
+        // The log that it brings back is older, so it cannot be told in it before.
+        audit::record(store, event.detail("writes_lost", lost)).await;
         answer["backup"] = json!(present);
         Ok(answer)
     }

@@ -11,10 +11,10 @@ use serde_json::value::RawValue;
 use tokio::sync::oneshot;
 
 use super::calls::{Asked, CallHandler, CallResult, Operation};
-use super::tasks::Tasks;
 use super::transactions::Transactions;
 use crate::documents::{Batch, Documents, Once, Precondition, Written};
 use crate::problem::{ApiError, Code, problem};
+use crate::tasks::Tasks;
 
 /// Calls go to the documents service.
 pub struct DocumentCalls {

@@ -22,8 +22,8 @@ use super::job::FunctionContext;
 use super::logs::{FunctionLine, RecentLines};
 use super::pool::{Pool, Shared};
 use super::recorder::Recorder;
-use super::tasks::Tasks;
 use crate::problem::error_chain;
+use crate::tasks::Tasks;
 
 /// A failed version is tried again after this, because the cause may have been outside of the code.
 const RETRY_FAILED: Duration = Duration::from_secs(5);

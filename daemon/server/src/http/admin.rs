@@ -19,3 +19,14 @@ pub mod signing_keys;
 pub mod status;
 pub mod update_user;
 pub mod user_sessions;
+
+use crate::app::App;
+use crate::problem::ApiError;
+
+/// Does to its end what must not stop half-way, also if the administrator does not wait for the answer.
+async fn carried_through<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    app: &App,
+    work: impl FnOnce(App) -> F,
+) -> Result<T, ApiError> {
+    app.tasks.finish(work(app.clone())).await.ok_or_else(|| alyx_store::Error::Closed.into())
+}

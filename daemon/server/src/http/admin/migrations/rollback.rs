@@ -7,16 +7,26 @@ use http::StatusCode;
 
 use super::Confirmation;
 use crate::app::App;
+use crate::audit::{Action, Event};
+use crate::auth::Client;
+use crate::catalog::MigrateError;
+use crate::http::admin::carried_through;
 use crate::http::{AdminCaller, JsonBody, json};
 use crate::problem::ApiError;
 
 pub async fn handle(
     State(app): State<App>,
-    AdminCaller(_): AdminCaller,
+    AdminCaller(caller): AdminCaller,
+    client: Client,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let Confirmation { confirm } = body.parse()?;
-    let answer = app.catalogs.roll_back(confirm).await?;
-    app.functions.catalog_changed();
+    let event = Event::new(Action::SchemaRollBack, &caller.identity, &client);
+    let answer = carried_through(&app, async move |app| {
+        let answer = app.catalogs.roll_back(confirm, event).await?;
+        app.functions.catalog_changed();
+        Ok::<_, MigrateError>(answer)
+    })
+    .await??;
     Ok(json(StatusCode::OK, answer.to_string()))
 }

@@ -1,7 +1,8 @@
-//! The tasks of the function service: each has an owner that joins it.
+//! Tasks that go on without whoever began them: each has an owner that joins it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -16,6 +17,17 @@ impl Tasks {
         // Forget those that have ended, so that the set does not grow for ever.
         while set.try_join_next().is_some() {}
         set.spawn(task);
+    }
+
+    /// Does the work to its end, also if nobody waits for it any more. `None` if it was ended by
+    /// [`Tasks::join`].
+    pub async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (reply, outcome) = oneshot::channel();
+        self.spawn(async move { drop(reply.send(work.await)) });
+        outcome.await.ok()
     }
 
     /// Waits for all of them until a moment, then ends the rest.
