@@ -96,7 +96,9 @@ fn anew(connection: &Connection, collection: &Collection) -> Result<(), Error> {
     for (event, forgets, learns) in TRIGGERS {
         sql.push_str(&trigger_statement(collection, &names, event, forgets, learns));
     }
-    sql.push_str(&format!("INSERT INTO {index} ({index}) VALUES ('rebuild');"));
+    // A savepoint makes FTS5 write what it holds in memory. Otherwise it writes when an attempt that made
+    // this index has been taken back, and fails.
+    sql.push_str(&format!("INSERT INTO {index} ({index}) VALUES ('rebuild'); SAVEPOINT held; RELEASE held;"));
     Ok(connection.execute_batch(&sql)?)
 }
 

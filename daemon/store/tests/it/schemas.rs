@@ -209,3 +209,48 @@ fn a_project_grows() {
     docs.iter_mut().for_each(|doc| drop(doc["id"].take()));
     assert!(docs.windows(2).all(|pair| pair[0] == pair[1]), "{docs:#?}");
 }
+
+/// SQLite keeps what it knows of a full-text index; an attempt that is taken back must not spoil the next.
+#[test]
+fn a_collection_that_is_searched_changes_also_after_attempts_that_were_taken_back() {
+    let before = "
+collections:
+  notes:
+    fields:
+      id: { type: string, primary: true }
+      text: { type: string, search: true }
+      kind: { type: string, default: tea }
+      extra: { type: string, nullable: true }
+";
+    let after = before.replace("      extra: { type: string, nullable: true }\n", "");
+    let mut notes = TestStore::new(before);
+    let target = schema(&after);
+    let finds = |notes: &TestStore, word: &str| notes.list("notes", &[("search", word)]).count;
+    for round in 0..3 {
+        let body = json!({ "id": format!("n{round}"), "text": format!("word{round}"), "extra": "x" });
+        notes.create("notes", &body).unwrap();
+        for consent in [Consent::Safe, Consent::Try] {
+            let report = migrate(&notes.store, &after, &target, consent).unwrap();
+            assert_eq!((report.applied, report.class()), (false, Class::NeedsConfirmation));
+        }
+        assert_eq!(finds(&notes, &format!("word{round}")), 1);
+    }
+    assert!(migrate(&notes.store, &after, &target, Consent::Confirmed).unwrap().applied);
+    notes.schema = target;
+    notes.create("notes", &json!({ "id": "n3", "text": "word3" })).unwrap();
+    for round in 0..4 {
+        assert_eq!(finds(&notes, &format!("word{round}")), 1);
+    }
+    // An attempt that touches nothing but the index.
+    let more = after.replace("default: tea }", "default: tea, search: true }");
+    let target = schema(&more);
+    for _ in 0..2 {
+        assert!(!migrate(&notes.store, &more, &target, Consent::Try).unwrap().applied);
+        assert_eq!(finds(&notes, "word3"), 1);
+    }
+    assert!(migrate(&notes.store, &more, &target, Consent::Safe).unwrap().applied);
+    notes.schema = target;
+    assert_eq!((finds(&notes, "tea"), finds(&notes, "word3")), (4, 1));
+    let check = "INSERT INTO _alyx_fts_notes (_alyx_fts_notes, rank) VALUES ('integrity-check', 1)";
+    notes.sqlite().execute_batch(check).unwrap();
+}
