@@ -477,6 +477,33 @@ async fn only_administrators_migrate() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_file_without_steps_waits_until_it_has_some() {
+    let schema = |name: &str| {
+        format!(
+            "version: 1\ncollections:\n  c:\n    fields:\n      id: {{ type: id, primary: true, default: auto }}\n      {name}: {{ type: string }}\n"
+        )
+    };
+    let server = TestServer::start(Project::schema(&schema("a"))).await;
+    let cli = server.cli();
+    cli.run(&["migrate", "create", "name"]).await.expect_ok();
+    let status = async || server.over_admin_socket().get_path("/api/admin/migrations").await.expect_ok();
+    // Whatever else is brought in meanwhile.
+    cli.run(&["migrate", "apply", "--yes"]).await.expect_ok();
+    assert!(!status().await.to_string().contains("0001_name"), "{}", status().await);
+    let file = "steps:\n  - rename_field: { collection: c, from: a, to: b }\n";
+    server.project.write("migrations/0001_name.yaml", file);
+    server.project.write("schema.yaml", &schema("b"));
+    wait_for("the file to be applied", PATIENCE, async || {
+        cli.run(&["migrate", "apply", "--yes"]).await;
+        status().await.to_string().contains("0001_name").then_some(())
+    })
+    .await;
+    let plan = cli.run(&["migrate", "plan"]).await.expect_ok();
+    assert!(plan.err.contains("nothing to do") || plan.out.contains("nothing to do"), "{plan:?}");
+    server.stop().await;
+}
+
 /// What `docs/migrations.md` shows, done as it says.
 #[tokio::test]
 async fn the_page_does_what_it_says() {

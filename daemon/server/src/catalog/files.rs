@@ -84,8 +84,8 @@ fn checksum(text: &str) -> String {
     digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The files that are still to be applied, in order. A database that is made now needs none, but
-/// remembers them all.
+/// The files that are still to be applied, in order; one without steps is not. A database that is made now
+/// needs none, but remembers them all.
 ///
 /// # Errors
 /// A file that was changed after it was applied, or comes before one that is applied.
@@ -95,7 +95,8 @@ pub fn pending(
     fresh: bool,
 ) -> Result<Vec<MigrationFile>, Vec<Diagnostic>> {
     if fresh {
-        return Ok(files.iter().map(|found| found.file.clone()).collect());
+        let says_something = |found: &&Found| !found.file.steps.is_empty();
+        return Ok(files.iter().filter(says_something).map(|found| found.file.clone()).collect());
     }
     let mut problems = Vec::new();
     let mut pending = Vec::new();
@@ -117,6 +118,8 @@ pub fn pending(
                 let message = format!("comes before {last}, which is applied already");
                 problems.push(problem(&found.path, message, "give it the next free number"));
             }
+            // It was begun and is still being written.
+            None if file.steps.is_empty() => {}
             None => pending.push(file.clone()),
         }
     }
