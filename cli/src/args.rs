@@ -63,6 +63,8 @@ pub enum Command {
     Mail(Mail),
     /// Check a schema file, describe its format
     Schema(Schema),
+    /// Set, list and delete what functions are given as secrets
+    Secrets(Secrets),
     /// Show and forget who was guessed at too often
     Lockouts(Lockouts),
     /// List and export who did what
@@ -316,6 +318,28 @@ pub enum KeysCommand {
         /// Refuse the tokens of the keys before it at once; clients refresh
         #[arg(long)]
         drop_previous: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Secrets {
+    #[command(subcommand)]
+    pub command: SecretsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// List the secrets that are set or missing, without their values
+    List,
+    /// Set a secret: asked for on a terminal, else all of standard input
+    Set {
+        /// Its name, as functions list it under `secrets`
+        name: String,
+    },
+    /// Delete a secret
+    Delete {
+        /// Its name
+        name: String,
     },
 }
 

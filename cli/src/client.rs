@@ -73,6 +73,11 @@ impl Client {
         json(self.send(request).await?).await
     }
 
+    pub async fn put(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        let request = self.request(Method::PUT, path);
+        self.send(request.header("content-type", "application/json").body(body.to_string())).await.map(drop)
+    }
+
     pub async fn delete(&self, path: &str) -> Result<(), Failure> {
         self.send(self.request(Method::DELETE, path)).await.map(drop)
     }

@@ -12,6 +12,7 @@ pub mod mail;
 pub mod migrate;
 pub mod rules;
 pub mod schema;
+pub mod secrets;
 pub mod status;
 pub mod users;
 pub mod version;
@@ -21,7 +22,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 14] = [
+const ROW_MEMBERS: [&str; 15] = [
     "entries",
     "backups",
     "removed",
@@ -36,6 +37,7 @@ const ROW_MEMBERS: [&str; 14] = [
     "rules",
     "mails",
     "lockouts",
+    "secrets",
 ];
 
 /// The rows of a list answer.

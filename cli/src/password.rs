@@ -44,14 +44,19 @@ pub fn can_ask() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks on the terminal, without echo.
+/// Asks for a password on the terminal, without echo.
 pub fn ask() -> Result<String, Failure> {
+    ask_for("password")
+}
+
+/// Asks for something secret on the terminal, without echo.
+pub fn ask_for(what: &str) -> Result<String, Failure> {
     let stdin = io::stdin();
     let failed = |error: nix::Error| Failure::new(format!("failed to set up the terminal: {error}"));
     let before = tcgetattr(&stdin).map_err(failed)?;
     let mut silent = before.clone();
     silent.local_flags.remove(LocalFlags::ECHO);
-    print::note("password (not shown):");
+    print::note(&format!("{what} (not shown):"));
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &silent).map_err(failed)?;
     let password = from_stdin();
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &before).map_err(failed)?;

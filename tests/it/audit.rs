@@ -183,6 +183,20 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
             json!({}),
             "key.rotate",
         ),
+        (
+            "PUT",
+            "/api/admin/secrets/{name}",
+            "/api/admin/secrets/KEY".to_owned(),
+            json!({ "value": "canary-of-secrets" }),
+            "secret.set",
+        ),
+        (
+            "DELETE",
+            "/api/admin/secrets/{name}",
+            "/api/admin/secrets/KEY".to_owned(),
+            Value::Null,
+            "secret.delete",
+        ),
         ("POST", "/api/admin/backups", "/api/admin/backups".to_owned(), Value::Null, "backup.create"),
         (
             "POST",

@@ -78,6 +78,7 @@ mod rules_page;
 mod schema;
 mod search;
 mod second_factor;
+mod secrets;
 mod service;
 mod store;
 mod surface;

@@ -43,6 +43,9 @@ pub const PATTERN_MAX_BYTES: usize = 256 * 1024;
 /// Variables in the environment of a function.
 pub const ENV_MAX: usize = 100;
 
+/// Secrets that a function is given.
+pub const SECRETS_MAX: usize = 100;
+
 /// Length of the value of an environment variable. Unit: bytes.
 pub const ENV_VALUE_MAX_BYTES: usize = 8 * 1024;
 

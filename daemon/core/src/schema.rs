@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub use env::is_secret_name;
 pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,

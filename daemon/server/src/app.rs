@@ -18,6 +18,7 @@ use crate::functions::Functions;
 use crate::http::Bodies;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
+use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
 
@@ -34,6 +35,7 @@ pub struct Parts {
     pub catalogs: Catalogs,
     pub auth: Auth,
     pub mail: Mail,
+    pub secrets: Secrets,
     /// Memory for request bodies.
     pub bodies: Bodies,
     pub documents: Documents,

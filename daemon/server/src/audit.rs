@@ -115,6 +115,10 @@ actions! {
     SchemaApply "schema.apply",
     /// The last change of the schema was taken back.
     SchemaRollBack "schema.roll_back",
+    /// A secret of functions was set.
+    SecretSet "secret.set",
+    /// A secret of functions was deleted.
+    SecretDelete "secret.delete",
     /// A backup was made.
     BackupCreate "backup.create",
     /// Old backups were removed.

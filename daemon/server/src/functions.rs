@@ -11,6 +11,7 @@
 //! | [`supervisor`] | the control link |
 //! | [`job`], [`ending`], [`respond`] | one invocation and every way it ends |
 //! | [`recorder`], [`records`], [`logs`] | what is kept of it |
+//! | [`secrets`] | what a function is given and does not log |
 //!
 //! No user code runs here, and nothing a worker says is believed: identity, deadline and limits come
 //! from the daemon's own tables.
@@ -34,6 +35,7 @@ mod recorder;
 mod records;
 mod respond;
 mod rule;
+mod secrets;
 mod session;
 mod source;
 mod status;
@@ -45,8 +47,8 @@ mod worker;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use alyx_core::document::IdKind;
@@ -64,6 +66,7 @@ use self::limits::QUEUE_WAIT_MIN;
 use self::logs::FunctionLine;
 use self::pool::Shared;
 use self::recorder::Recorder;
+use self::secrets::FunctionSecrets;
 use self::source::{Maker, Places, Source};
 use self::supervisor::Supervisor;
 use crate::catalog::CatalogHandle;
@@ -71,6 +74,7 @@ use crate::clock::{new_key, now_text};
 use crate::config::Mode;
 use crate::documents::Documents;
 use crate::problem::{Code, problem};
+use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 
 pub use self::job::{Answer, InvokeError};
@@ -85,7 +89,10 @@ pub struct Functions(Arc<Service>);
 struct Service {
     store: Store,
     catalog: CatalogHandle,
+    secrets: Secrets,
     sources: ArcSwap<BTreeMap<String, Arc<Source>>>,
+    /// One renewal at a time, so that the last one has seen the last change.
+    renewing: Mutex<()>,
     supervisor: Supervisor,
     recorder: Recorder,
     maker: Arc<Maker>,
@@ -143,6 +150,7 @@ impl Functions {
         store: Store,
         catalog: CatalogHandle,
         documents: Documents,
+        secrets: Secrets,
     ) -> Result<(Self, JoinHandle<()>), Error> {
         let places = Places {
             functions: options.project_dir.join("functions"),
@@ -182,7 +190,9 @@ impl Functions {
         let functions = Self(Arc::new(Service {
             store,
             catalog,
+            secrets,
             sources: ArcSwap::default(),
+            renewing: Mutex::default(),
             supervisor,
             recorder,
             maker: Arc::new(maker),
@@ -190,7 +200,7 @@ impl Functions {
             stopping: AtomicBool::new(false),
             stop,
         }));
-        functions.catalog_changed();
+        functions.renew();
         functions.prepare();
         Ok((functions, background))
     }
@@ -229,19 +239,21 @@ impl Functions {
         })
     }
 
-    /// Takes the functions of the catalog in force over. Versions of what is no longer declared, or
-    /// declared differently, serve what waits and end.
-    pub fn catalog_changed(&self) {
+    /// Takes the functions of the catalog in force over, and the secrets as they are now. Versions of
+    /// what is no longer declared, declared differently or given other secrets serve what waits and end.
+    pub fn renew(&self) {
         let service = &self.0;
-        let catalog = service.catalog.load();
+        let _one = service.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (catalog, known) = (service.catalog.load(), service.secrets.all());
         let old = service.sources.load_full();
         let mut sources = BTreeMap::new();
         for (name, config) in &catalog.schema.functions {
+            let secrets = FunctionSecrets::new(&config.secrets, &known);
             let source = match old.get(name) {
-                Some(source) if source.config == *config => Arc::clone(source),
+                Some(source) if source.config == *config && *source.secrets == secrets => Arc::clone(source),
                 changed => {
                     let recent = changed.map(|source| source.share_recent());
-                    Source::start(Arc::clone(config), Arc::clone(&service.maker), recent)
+                    Source::start(Arc::clone(config), secrets, Arc::clone(&service.maker), recent)
                 }
             };
             sources.insert(name.clone(), source);

@@ -125,6 +125,9 @@ pub const WATCH_REST_MAX: Duration = Duration::from_millis(500);
 /// Rows in one page of the audit log.
 pub const AUDIT_PAGE_MAX: u32 = 1_000;
 
+/// Length of a secret of functions. A private key with its certificates fits. Unit: bytes.
+pub const SECRET_MAX_BYTES: usize = 64 * 1024;
+
 /// Users in one page of the administrators' list.
 pub const USERS_PAGE_MAX: u32 = 1_000;
 

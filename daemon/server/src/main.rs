@@ -43,6 +43,7 @@ mod restore;
 mod retention;
 mod rules;
 mod seal;
+mod secrets;
 mod serve;
 mod tasks;
 mod throttle;

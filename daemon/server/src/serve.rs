@@ -33,6 +33,7 @@ use crate::print;
 use crate::problem::error_chain;
 use crate::retention;
 use crate::seal::{KeyFileError, Sealer};
+use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::{Rates, Throttle};
 
@@ -133,6 +134,7 @@ async fn serve_store(
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
     let backups = Backups::new(store.clone(), config, sealer.name().to_owned())?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
+    let secrets = Secrets::load(store.clone(), sealer.clone()).await.map_err(ServeError::Store)?;
     let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
     let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users));
     let auth = Auth::start(settings, places, throttle.clone(), elsewhere, (mail.clone(), sealer)).await?;
@@ -140,7 +142,7 @@ async fn serve_store(
     let watcher = (watch == Watch::Project).then(|| Watcher::new(&config.server.project)).transpose()?;
     let options = FunctionsOptions::new(config, mode, watch);
     let (functions, functions_task) =
-        Functions::start(options, store.clone(), catalog.clone(), documents.clone())?;
+        Functions::start(options, store.clone(), catalog.clone(), documents.clone(), secrets.clone())?;
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let app = App::new(Parts {
         config: Arc::clone(config),
@@ -148,11 +150,12 @@ async fn serve_store(
         store: store.clone(),
         catalog: catalog.clone(),
         auth: auth.clone(),
-        catalogs: catalogs.clone(),
-        mail: mail.clone(),
+        catalogs,
+        mail,
+        secrets,
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
-        backups: backups.clone(),
+        backups,
         changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
         functions: functions.clone(),
         throttle: throttle.clone(),
@@ -163,19 +166,10 @@ async fn serve_store(
         tls_listen: listeners.tls_address(),
         stopped: stopped.clone(),
     });
-    let mut tasks = JoinSet::new();
+    let tasks = background(&app, watcher);
     let doors =
         Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers, throttle };
-    let door = tokio::spawn(serve(listeners, doors, stopped.clone()));
-    if let Some(watcher) = watcher {
-        let functions = functions.clone();
-        tasks.spawn(watcher.run(catalogs, move || functions.catalog_changed(), stopped.clone()));
-    }
-    tasks.spawn(backups.clone().run(stopped.clone()));
-    tasks.spawn(backups.ship(config.backup.ship_every, stopped.clone()));
-    tasks.spawn(mail::outbox::run(mail, store.clone(), stopped.clone()));
-    tasks.spawn(retention::run(store, (config.changes.clone(), config.audit.clone()), stopped.clone()));
-    tasks.spawn(feed_watchdog(stopped));
+    let door = tokio::spawn(serve(listeners, doors, stopped));
     tell_ready(&auth, mode).await?;
     tracing::info!("serving {} at http://{address}", config.server.project.display());
     orders.obey().await;
@@ -186,6 +180,22 @@ async fn serve_store(
     work.join(tokio::time::Instant::now() + limits::SHUTDOWN_GRACE).await;
     join_all(tasks).await;
     Ok(())
+}
+
+/// What goes on by itself until the order to stop.
+fn background(app: &App, watcher: Option<Watcher>) -> JoinSet<()> {
+    let (mut tasks, config, stopped) = (JoinSet::new(), &app.config, || app.stopped.clone());
+    if let Some(watcher) = watcher {
+        let functions = app.functions.clone();
+        tasks.spawn(watcher.run(app.catalogs.clone(), move || functions.renew(), stopped()));
+    }
+    tasks.spawn(app.backups.clone().run(stopped()));
+    tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
+    tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
+    let kept = (config.changes.clone(), config.audit.clone());
+    tasks.spawn(retention::run(app.store.clone(), kept, stopped()));
+    tasks.spawn(feed_watchdog(stopped()));
+    tasks
 }
 
 async fn join_all(mut tasks: JoinSet<()>) {

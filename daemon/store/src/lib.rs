@@ -15,6 +15,7 @@
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `mail` | mails on their way |
+//! | `secrets` | what functions are given, sealed |
 //! | `lockouts` | who was guessed at too often, and known devices |
 //! | `executions` | what functions did |
 //! | `identities` | who accounts are elsewhere |
@@ -49,6 +50,7 @@ mod options;
 mod passkeys;
 mod queue;
 mod readers;
+mod secrets;
 mod sessions;
 mod tables;
 mod time;
@@ -75,6 +77,7 @@ pub use migrate::{
 };
 pub use options::{OnAccounts, OnChange, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched};
 pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
+pub use secrets::SealedSecret;
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};
 pub use writer::ship::{Kept, Mark, ShipState};

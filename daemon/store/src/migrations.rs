@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0010_passkeys.sql"),
     include_str!("migrations/0011_pending_passwords.sql"),
     include_str!("migrations/0012_feed.sql"),
+    include_str!("migrations/0013_secrets.sql"),
 ];
 
 /// Applies what is missing.

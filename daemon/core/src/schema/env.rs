@@ -1,11 +1,11 @@
-//! The environment of a function. Names that change how a runtime or the dynamic linker starts are
-//! refused: with them a variable would be code that runs before the shim.
+//! The environment of a function, and the secrets that it is given. Names that change how a runtime or
+//! the dynamic linker starts are refused: with them a variable would be code that runs before the shim.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{At, Reader, join, shorten};
 use super::yaml::Yaml;
-use crate::limits::{ENV_MAX, ENV_VALUE_MAX_BYTES, NAME_MAX_BYTES};
+use crate::limits::{ENV_MAX, ENV_VALUE_MAX_BYTES, NAME_MAX_BYTES, SECRETS_MAX};
 
 /// Prefixes of names that are refused, and why.
 const REFUSED_PREFIXES: &[(&str, &str)] = &[
@@ -74,11 +74,34 @@ pub(super) fn read(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, Str
     env
 }
 
-fn refusal(name: &str) -> Option<&'static str> {
+/// Reads `secrets:`, a list of names. What is wrong is reported and left out.
+pub(super) fn read_secrets(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<String> {
+    let mut names = BTreeSet::new();
+    for item in reader.list(at, SECRETS_MAX).unwrap_or_default() {
+        let Some(name) = reader.text(&item) else { continue };
+        if !is_secret_name(name) {
+            reader.refuse(&item, format!("\"{}\" is no name of a secret: {NAMES}", shorten(name)), "");
+        } else if !names.insert(name.to_owned()) {
+            reader.refuse(&item, format!("the secret \"{name}\" stands here twice"), "");
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// What names of variables and secrets look like.
+const NAMES: &str = "names match ^[A-Za-z_][A-Za-z0-9_]*$ and have at most 63 characters";
+
+/// Whether a secret can have this name: `[A-Za-z_][A-Za-z0-9_]*`, at most 63 characters.
+#[must_use]
+pub fn is_secret_name(name: &str) -> bool {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !first || !rest || name.len() > NAME_MAX_BYTES {
-        return Some("names match ^[A-Za-z_][A-Za-z0-9_]*$ and have at most 63 characters");
+    first && rest && name.len() <= NAME_MAX_BYTES
+}
+
+fn refusal(name: &str) -> Option<&'static str> {
+    if !is_secret_name(name) {
+        return Some(NAMES);
     }
     let upper = name.to_ascii_uppercase();
     // The one well-known name that looks like one of Go's and is not.

@@ -22,7 +22,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
     let (runtime, entrypoint) = (section.take("runtime"), section.take("entrypoint"));
     let (timeout, memory, limits) = (section.take("timeout"), section.take("memory"), section.take("limits"));
     let (concurrency, instances) = (section.take("concurrency"), section.take("instances"));
-    let (environment, rules) = (section.take("env"), section.take("rules"));
+    let (environment, secrets, rules) = (section.take("env"), section.take("secrets"), section.take("rules"));
     section.finish(reader);
 
     let words = [Runtime::Node, Runtime::Python, Runtime::Go].map(|runtime| (runtime.as_str(), runtime));
@@ -39,6 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
     let concurrency = concurrency.map_or(1, |at| number(reader, &at, 1, CONCURRENCY_MAX));
     let instances = read_instances(reader, instances.as_ref());
     let env = environment.map(|at| env::read(reader, &at)).unwrap_or_else(BTreeMap::new);
+    let secrets = secrets.map(|at| env::read_secrets(reader, &at)).unwrap_or_default();
     let rules = rules.map(|at| read_rules(reader, &at)).unwrap_or_default();
     let runtime = runtime?;
     Some(FunctionConfig {
@@ -50,6 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
         concurrency: Concurrency(concurrency),
         instances,
         env,
+        secrets,
         rules,
         position: at.key,
     })

@@ -5,7 +5,9 @@
 use serde_json::{Map, Value, json};
 
 use super::field::type_names;
-use crate::limits::{CONCURRENCY_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SELECT_VALUES_MAX};
+use crate::limits::{
+    CONCURRENCY_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
+};
 
 /// Names of collections, fields, indexes and functions.
 const NAME: &str = "^(?!_alyx)(?!sqlite_)[a-z][a-z0-9_-]{0,62}$";
@@ -160,6 +162,10 @@ fn function() -> Value {
             "concurrency": { "type": "integer", "minimum": 1, "maximum": CONCURRENCY_MAX },
             "instances": { "$ref": "#/$defs/instances" },
             "env": { "type": ["object", "null"], "additionalProperties": { "type": "string" } },
+            "secrets": {
+                "type": "array", "maxItems": SECRETS_MAX, "uniqueItems": true,
+                "items": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$" },
+            },
             "rules": { "$ref": "#/$defs/functionRules" },
         }),
         &["runtime"],

@@ -296,6 +296,8 @@ pub struct FunctionConfig {
     pub instances: Instances,
     /// Environment, names and values validated.
     pub env: BTreeMap<String, String>,
+    /// Names of the secrets that it is given, in order, none twice.
+    pub secrets: Vec<String>,
     /// Access.
     pub rules: FunctionRules,
     /// Where it is declared.

@@ -37,6 +37,7 @@ pub fn config() -> FunctionConfig {
         concurrency: Concurrency(1),
         instances: Instances { min: 0, max: 4, idle: Duration::from_secs(300), recycle_after: 10_000 },
         env: std::collections::BTreeMap::new(),
+        secrets: Vec::new(),
         rules: FunctionRules::default(),
         position: Position::default(),
     }

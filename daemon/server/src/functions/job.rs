@@ -20,6 +20,7 @@ use super::ending::{Audience, Ending};
 use super::logs::{FunctionLine, Line, RecentLines, Stream};
 use super::recorder::{Execution, Recorder};
 use super::respond::reply;
+use super::secrets::FunctionSecrets;
 use crate::clock::now_text;
 use crate::problem::{Code, problem};
 
@@ -105,6 +106,8 @@ pub struct Seen {
 pub struct FunctionContext {
     /// The function as declared.
     pub config: Arc<FunctionConfig>,
+    /// Its secrets.
+    pub secrets: Arc<FunctionSecrets>,
     /// Digest of its bundle; none while it has no bundle.
     pub version: Option<String>,
     /// Where records go.
@@ -210,7 +213,7 @@ impl FunctionContext {
     }
 
     fn failure(&self, failed: Failed, audience: Audience, logs: &mut Vec<Line>) -> Verdict {
-        let message = cut(&failed.message, FAILURE_MESSAGE_MAX_BYTES).into_owned();
+        let message = self.secrets.redact(cut(&failed.message, FAILURE_MESSAGE_MAX_BYTES).into_owned());
         let code = if is_code(&failed.code) { failed.code } else { "function_error".to_owned() };
         let text = match &failed.stack {
             Some(stack) => cut(stack, FAILURE_STACK_MAX_BYTES).into_owned(),
@@ -242,6 +245,7 @@ impl FunctionContext {
     }
 
     fn append(&self, logs: &mut Vec<Line>, message: String) {
+        let message = self.secrets.redact(message);
         let line = Line { at: now_text(), level: LogLevel::Error, stream: Stream::System, message };
         self.remember(None, &line);
         logs.push(line);

@@ -22,6 +22,7 @@ use super::job::FunctionContext;
 use super::logs::{FunctionLine, RecentLines};
 use super::pool::{Pool, Shared};
 use super::recorder::Recorder;
+use super::secrets::FunctionSecrets;
 use crate::problem::error_chain;
 use crate::tasks::Tasks;
 
@@ -59,6 +60,8 @@ pub struct Places {
 pub struct Source {
     /// As declared.
     pub config: Arc<FunctionConfig>,
+    /// The secrets that it is given.
+    pub secrets: Arc<FunctionSecrets>,
     directory: PathBuf,
     freshness: Freshness,
     current: ArcSwapOption<Version>,
@@ -89,6 +92,7 @@ impl Source {
     /// A function without a version yet. `recent` is handed over from an earlier declaration of it.
     pub fn start(
         config: Arc<FunctionConfig>,
+        secrets: FunctionSecrets,
         maker: Arc<Maker>,
         recent: Option<Arc<Mutex<RecentLines>>>,
     ) -> Arc<Self> {
@@ -97,6 +101,7 @@ impl Source {
             directory: maker.places.functions.join(&config.name),
             freshness: maker.places.freshness,
             current: ArcSwapOption::empty(),
+            secrets: Arc::new(secrets),
             recent: recent.unwrap_or_default(),
             requests,
             config,
@@ -146,6 +151,7 @@ impl Source {
     pub fn context(&self, recorder: &Recorder) -> FunctionContext {
         FunctionContext {
             config: Arc::clone(&self.config),
+            secrets: Arc::clone(&self.secrets),
             version: None,
             recorder: recorder.clone(),
             recent: Arc::clone(&self.recent),
@@ -220,6 +226,9 @@ impl Maker {
 
     async fn seal(&self, source: &Source) -> Result<Digest, Ending> {
         let config = &source.config;
+        if let Some(detail) = source.secrets.lack() {
+            return Err(Ending::LoadFailed { detail });
+        }
         let directory = match config.runtime {
             Runtime::Node | Runtime::Python => {
                 let entrypoint = source.directory.join(&config.entrypoint);

@@ -7,7 +7,6 @@
 mod drive;
 mod end;
 
-use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -282,7 +281,7 @@ impl Worker {
             function: config.name.clone(),
             entrypoint: config.entrypoint.clone(),
             env: config.env.clone(),
-            secrets: BTreeMap::new(),
+            secrets: self.pool.context.secrets.values(),
             concurrency: config.concurrency.0,
         };
         let queued = self.outbox.message(&ToWorker::Init(init));

@@ -14,6 +14,7 @@ pub mod migrations;
 pub mod remove_factors;
 pub mod rotate_keys;
 pub mod rules;
+pub mod secrets;
 pub mod set_password;
 pub mod signing_keys;
 pub mod status;

@@ -6,6 +6,7 @@ mod backups;
 mod mail;
 mod oauth;
 mod passkeys;
+mod secrets;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -87,6 +88,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(backups::routes());
     list.extend(migration_routes());
     list.extend(mail::routes());
+    list.extend(secrets::routes());
     list.extend(other_routes());
     list
 }

@@ -163,6 +163,7 @@ fn own(route: &Route) -> &'static [Code] {
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
         "logout" => &[Code::CsrfRejected],
+        "deleteSecret" => &[Code::SecretNotFound],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
         "invokeFunction" => &[
             Code::FunctionNotFound,

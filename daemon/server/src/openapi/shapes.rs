@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::queries;
 use super::writes::{self, change};
 use crate::documents::USERS;
+use crate::limits::SECRET_MAX_BYTES;
 
 /// A reference to a shape. Those of documents and functions depend on which one.
 pub fn reference(shape: &str, of: Option<&str>) -> Value {
@@ -185,6 +186,21 @@ fn account_shapes() -> Value {
                 &["kty", "crv", "alg", "use", "kid", "x"],
             ) } }),
             &["keys"],
+        ),
+        "NewSecret": object(
+            json!({ "value": { "type": "string", "minLength": 1, "maxLength": SECRET_MAX_BYTES } }),
+            &["value"],
+        ),
+        "SecretList": object(
+            json!({ "secrets": { "type": "array", "items": object(
+                json!({
+                    "name": text(), "state": { "enum": ["set", "missing", "unreadable"] },
+                    "functions": { "type": "array", "items": text() },
+                    "created_at": { "type": ["string", "null"] }, "updated_at": { "type": ["string", "null"] },
+                }),
+                &["name", "state", "functions", "created_at", "updated_at"],
+            ) } }),
+            &["secrets"],
         ),
         "LockoutList": object(
             json!({ "lockouts": { "type": "array", "items": object(

@@ -16,7 +16,7 @@ use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
     AuditRow, Error, answers, audit, changes, documents, executions, identities, keys, lockouts, mail,
-    migrate, transaction,
+    migrate, secrets, transaction,
 };
 
 /// A command in the queue.
@@ -94,6 +94,8 @@ pub(crate) enum Command {
     SettleMail(Job<mail::Settle, ()>),
     RetryMail(Job<mail::Retry, ()>),
     TrimMails(Job<mail::Trim, u64>),
+    SetSecret(Job<secrets::Set, ()>),
+    RemoveSecret(Job<String, ()>),
 }
 
 /// A command's input and the way to its caller.
@@ -167,6 +169,8 @@ macro_rules! with_job {
             Command::SettleMail($job) => $body,
             Command::RetryMail($job) => $body,
             Command::TrimMails($job) => $body,
+            Command::SetSecret($job) => $body,
+            Command::RemoveSecret($job) => $body,
         }
     };
 }
@@ -242,6 +246,8 @@ impl Command {
             Self::SettleMail(job) => job.run(session, mail::settle),
             Self::RetryMail(job) => job.run(session, mail::retry),
             Self::TrimMails(job) => job.run(session, mail::trim),
+            Self::SetSecret(job) => job.run(session, secrets::set),
+            Self::RemoveSecret(job) => job.run(session, secrets::remove),
         }
     }
 }

@@ -75,6 +75,7 @@ impl Rig {
         let shared = Arc::new(Shared::new(client.clone(), Arc::new(WhoCalls), 32, queue_max));
         let context = FunctionContext {
             config: Arc::new(config),
+            secrets: Arc::default(),
             version: Some("v1".to_owned()),
             recorder: recorder.clone(),
             recent: Arc::default(),

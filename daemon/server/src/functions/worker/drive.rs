@@ -224,6 +224,7 @@ impl Worker {
             pipe.drain(&mut lines);
             pipe.flush(&mut lines);
             for message in lines {
+                let message = self.pool.context.secrets.redact(message);
                 let line = Line { at: now_text(), level: pipe.level(), stream: pipe.stream, message };
                 self.pool.context.remember(Some(&open.job.execution_id), &line);
                 open.log.push(line);
@@ -241,6 +242,7 @@ impl Worker {
     }
 
     pub(super) fn line(&mut self, invocation: Option<u64>, level: LogLevel, stream: Stream, message: String) {
+        let message = self.pool.context.secrets.redact(message);
         let line = Line { at: now_text(), level, stream, message };
         match invocation.and_then(|invocation| self.session.get(invocation)) {
             Some(open) => {
