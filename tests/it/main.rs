@@ -7,6 +7,7 @@
 //! | `backup` | backups, made and restored |
 //! | `backup_s3` | the same in a bucket of an object store |
 //! | `blog` | the example, end to end |
+//! | `accounts` | accounts that are written as documents |
 //! | `access` | rules, tokens, administrators |
 //! | `ambient` | what a browser sends by itself, what nobody sent |
 //! | `audit` | the audit log: filters, pages, exports, retention |
@@ -42,6 +43,7 @@
 //! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
+mod accounts;
 mod ambient;
 mod audit;
 mod auth_sessions;

@@ -90,6 +90,8 @@ pub struct RequestFacts {
     pub headers: BTreeMap<String, String>,
     /// The body, if it is JSON and there is one.
     pub body: Option<Arc<Json>>,
+    /// Id of the request, for the audit log; rules do not see it.
+    pub request_id: String,
 }
 
 impl Identity {

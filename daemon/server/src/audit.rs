@@ -4,7 +4,7 @@
 //! Put an event into the transaction of the write it tells of, with [`with`]; use [`record`] for what
 //! was refused or led to no write. An event holds no password, token, code or key, nor a part of one.
 
-use alyx_core::identity::Identity;
+use alyx_core::identity::{Identity, RequestFacts};
 use alyx_store::{AuditOutcome, AuditRow, Store};
 use serde_json::{Map, Value};
 
@@ -99,9 +99,9 @@ actions! {
     IdentityUnlink "identity.unlink",
     /// An administrator made an account.
     UserCreate "user.create",
-    /// An administrator changed an account.
+    /// Somebody changed an account, as an administrator or as far as the rules of `users` go.
     UserUpdate "user.update",
-    /// An administrator deleted an account.
+    /// Somebody deleted an account, as an administrator or as far as the rules go.
     UserDelete "user.delete",
     /// An administrator set a password.
     UserPassword "user.password",
@@ -135,13 +135,23 @@ pub struct Event {
 impl Event {
     /// `who` did this, from where `client` is. It went well unless something else is said.
     pub fn new(action: Action, who: &Identity, client: &Client) -> Self {
+        let address = client.address.map(|address| address.to_string()).unwrap_or_default();
+        Self::from_where(action, who, address, client.request_id.clone())
+    }
+
+    /// The same, from what rules know of the request; also what a function does for its caller.
+    pub fn of_request(action: Action, who: &Identity, facts: &RequestFacts) -> Self {
+        Self::from_where(action, who, facts.ip.clone(), facts.request_id.clone())
+    }
+
+    fn from_where(action: Action, who: &Identity, address: String, request_id: String) -> Self {
         let row = AuditRow {
             identity: who.label(),
-            address: client.address.map(|address| address.to_string()).unwrap_or_default(),
+            address,
             action: action.as_str().to_owned(),
             target: String::new(),
             outcome: AuditOutcome::Ok,
-            request_id: client.request_id.clone(),
+            request_id,
             details_json: None,
         };
         Self { row, details: Map::new() }
@@ -182,7 +192,8 @@ impl Event {
         self
     }
 
-    fn into_row(mut self) -> AuditRow {
+    /// The row of it.
+    pub fn into_row(mut self) -> AuditRow {
         if !self.details.is_empty() {
             self.row.details_json = Some(Value::Object(self.details).to_string());
         }

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::catalog::CatalogHandle;
 use crate::problem::{ApiError, Code};
 
+mod accounts;
 mod batch;
 mod bulk;
 mod create;

@@ -31,7 +31,7 @@ use crate::changes::{self, Change};
 use crate::readers::Lane;
 use crate::values::{Bound, bound};
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, accounts, sessions};
+use crate::{AuditRow, Error, Pending, Store, accounts, audit, sessions};
 
 /// Input of [`create`].
 #[derive(Debug)]
@@ -214,16 +214,23 @@ pub(crate) fn replace(
 pub(crate) fn delete(session: &mut Session<'_>, input: Delete) -> Result<(), Error> {
     let Delete { collection, id, expected_rev, actor } = input;
     let before = expect(session, &collection, &id, expected_rev)?;
-    cascade::delete(session, &collection, &before, &actor)
+    let ended = cascade::delete(session, &collection, &before, &actor)?;
+    // The row of this write tells of the account that was asked for; the others get their own.
+    let row = session.audit.clone().filter(|_| accounts::is_users(&collection));
+    for other in ended.into_iter().filter(|other| *other != id) {
+        let Some(row) = &row else { break };
+        audit::append(session, AuditRow { target: format!("user:{other}"), ..row.clone() })?;
+    }
+    Ok(())
 }
 
-/// Deletes the document `before`, which is what the row holds.
+/// Deletes the document `before`, which is what the row holds. Answers the accounts that ended by it.
 pub(crate) fn remove(
     session: &Session<'_>,
     collection: &Collection,
     before: &Document,
     actor: &str,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     cascade::delete(session, collection, before, actor)
 }
 

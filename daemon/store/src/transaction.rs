@@ -21,7 +21,7 @@ use crate::limits::STEPS_MAX;
 use crate::lookups::ConnectionLookups;
 use crate::queue::Queue;
 use crate::writer::{Command, Loan, Session, Step};
-use crate::{Error, accounts, sessions};
+use crate::{AuditRow, Error, accounts, audit, sessions};
 
 /// What a program of [`Store::transact`] may do.
 pub struct Transaction<'a, 'c> {
@@ -232,12 +232,26 @@ impl Transaction<'_, '_> {
         Ok(after)
     }
 
-    /// Deletes `before`, which must have been read in this transaction, with what refers to it.
+    /// Deletes `before`, which must have been read in this transaction, with what refers to it. Answers
+    /// the ids of the accounts that ended by it.
     ///
     /// # Errors
     /// As [`Store::delete`].
-    pub fn delete(&mut self, collection: &Collection, before: &Document, actor: &str) -> Result<(), Error> {
+    pub fn delete(
+        &mut self,
+        collection: &Collection,
+        before: &Document,
+        actor: &str,
+    ) -> Result<Vec<String>, Error> {
         documents::remove(self.session, collection, before, actor)
+    }
+
+    /// Adds a row to the audit log, which is there exactly if this transaction is.
+    ///
+    /// # Errors
+    /// What hits any write.
+    pub fn audit(&mut self, row: AuditRow) -> Result<(), Error> {
+        audit::append(self.session, row)
     }
 }
 

@@ -87,6 +87,7 @@ impl World {
             query: map("page", "2"),
             headers: map("x-tenant", "acme"),
             body: None,
+            request_id: String::new(),
         };
         Self { collection, request }
     }

@@ -6,7 +6,6 @@ use alyx_core::identity::{Identity, RequestFacts};
 
 use super::writing::Change;
 use super::{Documents, USERS, denied, entry};
-use crate::audit::{self, Event};
 use crate::problem::ApiError;
 
 impl Documents {
@@ -24,10 +23,5 @@ impl Documents {
         let id = user.id.clone();
         let written = self.write(catalog, who, facts, move |writing| writing.update_own(&id, &change));
         Ok(written.await?.json)
-    }
-
-    /// The same service for one write, with which the event is recorded.
-    pub fn audited(&self, event: Event) -> Self {
-        Self { store: audit::with(&self.store, event), ..self.clone() }
     }
 }

@@ -133,6 +133,7 @@ impl Writing<'_, '_, '_> {
         let new = change.patch.apply(&entry.collection, &old, &clock::now_text()).map_err(refuse)?;
         self.check_written(entry, &change.named, &new, Some(&old))?;
         let after = self.tx.replace(&entry.collection, &old, new, &self.who.label())?;
+        self.note_changed_account(entry, &old, &after)?;
         self.written(entry, 200, &after)
     }
 
@@ -191,6 +192,7 @@ impl Writing<'_, '_, '_> {
         self.check_written(entry, named, &new, Some(old))?;
         self.check(entry, old, precondition)?;
         let after = self.tx.replace(&entry.collection, old, new, &self.who.label())?;
+        self.note_changed_account(entry, old, &after)?;
         self.written(entry, 200, &after)
     }
 
@@ -213,8 +215,8 @@ impl Writing<'_, '_, '_> {
             return Err(missing());
         }
         self.check(entry, old, precondition)?;
-        self.tx.delete(&entry.collection, old, &self.who.label())?;
-        Ok(())
+        let accounts = self.tx.delete(&entry.collection, old, &self.who.label())?;
+        self.note_ended_accounts(&accounts)
     }
 
     /// Whether a rule allows it. Administrators pass, a missing rule denies, and so does one that fails,

@@ -52,7 +52,7 @@ impl FromRequestParts<App> for Caller {
             (None, Peer::Remote(_)) => by_cookie(parts, app).await?,
         };
         app.throttle.by_identity(Class::of(&parts.method, parts.uri.path()), &identity, &meter(parts))?;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+        let request_id = request_id(parts);
         let trace_id = trace_id(&parts.headers).unwrap_or_else(clock::random_hex::<16>);
         Ok(Self { identity, facts: facts(parts, app, peer)?, request_id, trace_id })
     }
@@ -144,7 +144,12 @@ fn facts(parts: &Parts, app: &App, peer: Peer) -> Result<RequestFacts, ApiError>
         query,
         headers: visible_headers(&parts.headers),
         body: None,
+        request_id: request_id(parts),
     })
+}
+
+fn request_id(parts: &Parts) -> String {
+    parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
 fn visible_headers(headers: &HeaderMap) -> BTreeMap<String, String> {

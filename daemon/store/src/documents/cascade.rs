@@ -38,15 +38,17 @@ struct Walk {
     emptied: Vec<Referrer>,
     /// Deleted, but their referrers are not yet known.
     open: VecDeque<Place>,
+    /// Ids of the deleted documents in `users`.
+    accounts: Vec<String>,
 }
 
-/// Deletes the document `before` and records all that happens.
+/// Deletes the document `before` and records all that happens. Answers the accounts that ended by it.
 pub(super) fn delete(
     session: &Session<'_>,
     collection: &Collection,
     before: &Document,
     actor: &str,
-) -> Result<(), Error> {
+) -> Result<Vec<String>, Error> {
     let schema = session.schema.ok_or_else(|| Error::internal("delete", "no schema is applied"))?;
     let mut walk = Walk::default();
     walk.delete(session, collection, before, actor)?;
@@ -67,7 +69,7 @@ pub(super) fn delete(
         .filter_map(|(name, _)| schema.collections.get(name))
         .any(|collection| !search_fields(collection).is_empty());
     if deleted == expected || (searched && deleted > expected) {
-        return Ok(());
+        return Ok(walk.accounts);
     }
     Err(Error::internal("delete", "the database deleted other documents than the schema says"))
 }
@@ -97,6 +99,7 @@ impl Walk {
         changes::record(session, collection, &Change::Delete { before: document }, actor)?;
         if accounts::is_users(collection) {
             accounts::unbind(session, &place.1)?;
+            self.accounts.push(place.1.clone());
         }
         self.open.push_back(place);
         Ok(())
