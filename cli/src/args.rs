@@ -392,13 +392,13 @@ pub enum AuditCommand {
 
 #[derive(Debug, Args)]
 pub struct AuditFilter {
-    /// Only of this identity, such as user:01J9Z3M8Q4
+    /// Only of this identity, such as user:01J9Z3M8Q4, or of the account with this e-mail address
     #[arg(long)]
     pub identity: Option<String>,
     /// Only this action, or a family such as session.*
     #[arg(long)]
     pub action: Option<String>,
-    /// Only what was done to this
+    /// Only what was done to this, such as user:01J9Z3M8Q4, or to the account with this e-mail address
     #[arg(long)]
     pub target: Option<String>,
     /// Only what ended so: ok, denied or failed

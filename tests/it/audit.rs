@@ -47,6 +47,16 @@ async fn audit_rows_are_found_by_every_filter() {
     assert!(!hers.is_empty() && hers.iter().all(|row| row["target"] == ada.as_str()), "{hers:#?}");
     let stranger = export(&server, &["--identity", "anonymous", "--outcome", "denied"]).await;
     assert_eq!(stranger, denied);
+    // Rows have ids; who looks for somebody has their address.
+    let by_id = export(&server, &["--identity", &ada]).await;
+    assert!(!by_id.is_empty(), "{all:#?}");
+    assert_eq!(export(&server, &["--identity", "Ada@example.org"]).await, by_id);
+    assert_eq!(export(&server, &["--target", "ada@example.org"]).await, hers);
+    let admin = export(&server, &["--identity", "admin@localhost"]).await;
+    assert!(admin.iter().all(|row| row["identity"].as_str().unwrap().starts_with("admin:")), "{admin:#?}");
+    let unknown = ["audit", "list", "--identity", "nobody@example.org"];
+    let unknown = server.cli().run(&unknown).await.expect_code(1);
+    assert!(unknown.err.contains("no account has this address"), "{unknown:#?}");
     let near = export(&server, &["--address", "127.0.0.1"]).await;
     assert!(near.contains(&denied[0]) && near.len() <= all.len());
     assert_eq!(export(&server, &["--address", "192.0.2.1"]).await, Vec::<Value>::new());

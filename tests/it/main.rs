@@ -36,6 +36,7 @@
 //! | `surface` | malformed, slow and foreign requests |
 //! | `tls` | certificates, versions, and what `testssl.sh` says |
 //! | `throttle` | how often somebody may do something |
+//! | `users` | `alyx users` and `alyx keys`, the first administrator, imported accounts |
 //! | `commands` | the `alyx` command |
 //! | `contract` | the OpenAPI document, held against independent tools |
 //! | `control` | the supervisor against a hostile daemon |
@@ -86,6 +87,7 @@ mod store;
 mod surface;
 mod throttle;
 mod tls;
+mod users;
 mod writes;
 
 use alyx_tests::{Client, Document, Project, TestServer};

@@ -48,6 +48,8 @@ pub struct AuditRecord {
 pub struct AuditFilter {
     /// Of this identity, by its label.
     pub identity: Option<String>,
+    /// Of this account by its id: as a user, as an administrator, or by a function it invoked.
+    pub account: Option<String>,
     /// Of this action; `session.*` means all whose name begins with `session.`.
     pub action: Option<String>,
     /// Done to this.
@@ -157,6 +159,8 @@ fn conditions(filter: AuditFilter) -> (String, Vec<Value>) {
         }
     };
     add("identity = ?", filter.identity.map(Value::Text));
+    // Labels end with the account: `user:01J…`, `admin:01J…`, `function:hello/user:01J…`.
+    add("replace(identity, 'admin:', 'user:') LIKE '%user:' || ?", filter.account.map(Value::Text));
     match filter.action.as_deref().map(|action| (action, action.strip_suffix(".*"))) {
         Some((_, Some(family))) => {
             add("action >= ?", Some(Value::Text(format!("{family}."))));
@@ -285,6 +289,7 @@ mod tests {
         check(AuditFilter { outcome: Some(AuditOutcome::Denied), ..all() }, &["session.end"]);
         check(AuditFilter { target: some("user:2"), ..all() }, &["sessions"]);
         check(AuditFilter { identity: some("anonymous"), ..all() }, &["a"]);
+        check(AuditFilter { account: some("u"), ..all() }, &["session.begin"]);
         check(AuditFilter { address: some("::1"), ..all() }, &["b"]);
         check(AuditFilter { request_id: some("s"), ..all() }, &["c"]);
         let soon = jiff::Timestamp::now() + std::time::Duration::from_secs(3_600);

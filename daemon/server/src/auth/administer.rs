@@ -112,6 +112,12 @@ impl Auth {
         }
     }
 
+    /// The id of the account with this address.
+    pub async fn id_of_address(&self, address: &str) -> Result<Option<String>, ApiError> {
+        let account = self.0.store.account_by_email(&address.trim().to_lowercase()).await?;
+        Ok(account.map(|account| self.facts(&account).id))
+    }
+
     async fn account_of(&self, id: &str) -> Result<Account, ApiError> {
         let missing = || ApiError::new(Code::DocumentNotFound, "There is no such user.");
         self.0.store.account_by_id(id).await?.ok_or_else(missing)

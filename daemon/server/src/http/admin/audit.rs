@@ -29,10 +29,13 @@ pub async fn handle(
     let limit = query.number("limit", 30, AUDIT_PAGE_MAX)?;
     let page = page(&query)?;
     let text = |name: &str| query.get(name).map(str::to_owned);
+    let account = account(&app, &query, "identity").await?;
+    let target = account_target(&app, &query).await?;
     let filter = AuditFilter {
-        identity: text("identity"),
+        identity: text("identity").filter(|_| account.is_none()),
+        account,
         action: text("action"),
-        target: text("target"),
+        target,
         outcome: outcome(&query)?,
         request_id: text("request_id"),
         address: text("address"),
@@ -65,6 +68,19 @@ fn shape(record: &AuditRecord) -> Value {
         "request_id": row.request_id,
         "details": details.unwrap_or_else(|| value!({})),
     })
+}
+
+/// The id of the account whose address a parameter holds, if it holds one: rows have ids only.
+async fn account(app: &App, query: &QueryPairs, name: &str) -> Result<Option<String>, ApiError> {
+    let Some(address) = query.get(name).filter(|text| text.contains('@')) else { return Ok(None) };
+    let found = app.auth.id_of_address(address).await?;
+    let unknown = || wrong(&format!("{name}: no account has this address now; its id finds its rows."));
+    found.map(Some).ok_or_else(unknown)
+}
+
+async fn account_target(app: &App, query: &QueryPairs) -> Result<Option<String>, ApiError> {
+    let id = account(app, query, "target").await?;
+    Ok(id.map(|id| format!("user:{id}")).or_else(|| query.get("target").map(str::to_owned)))
 }
 
 fn outcome(query: &QueryPairs) -> Result<Option<AuditOutcome>, ApiError> {
