@@ -308,6 +308,23 @@ async fn m11_an_unverified_account_is_not_joined() {
     scene.server.stop().await;
 }
 
+/// A stranger can give any address to a provider that does not check it.
+#[tokio::test]
+async fn m13_an_address_that_nobody_verified_tells_of_no_account() {
+    for registration in ["verified", "closed"] {
+        let Some(scene) = scene_with(&format!("  registration: {registration}\n")).await else { return };
+        let account = json!({ "email": "una@example.org", "password": PASSWORD, "verified": true });
+        scene.server.over_admin_socket().post("/api/admin/users", account).await.expect_status(201);
+        for (id, email) in [(7, "una@example.org"), (8, "nobody@example.org")] {
+            let emails = json!([{ "email": email, "primary": true, "verified": false }]);
+            scene.lie(json!({ "github": { "id": id, "emails": emails } })).await;
+            let app = scene.visit("github").await;
+            assert_eq!(app.as_str(), format!("{APP}?error=email_unverified"), "{registration}: {email}");
+        }
+        scene.server.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn an_account_elsewhere_is_linked_by_its_owner_and_taken_away() {
     let Some(scene) = scene().await else { return };

@@ -187,8 +187,12 @@ impl Auth {
         let user_id = owner.map(|facts| facts.id.as_str()).unwrap_or_default();
         let email = owner.map(|facts| facts.email.as_str()).unwrap_or_default();
         let address = new_email.filter(|_| owner.is_some()).unwrap_or(email);
-        let minutes = (lifetime.as_secs() / 60).to_string();
-        let values = [("link", parts.mail.link(link.page(), &token)), ("minutes", minutes)];
+        let minutes = lifetime.as_secs() / 60;
+        let good_for = match kind {
+            Kind::Verify => ("hours", (minutes / 60).to_string()),
+            _ => ("minutes", minutes.to_string()),
+        };
+        let values = [("link", parts.mail.link(link.page(), &token)), good_for];
         let to = To { user_id, address, languages: &client.languages };
         let mut mails = vec![parts.mail.compose(kind, &to, &values, expires_at)];
         if let Some(new_email) = new_email {

@@ -100,6 +100,8 @@ enum Failure {
     ProviderFailed,
     /// The provider tells no address.
     EmailMissing,
+    /// The provider has not verified the address.
+    EmailUnverified,
     /// The address has an account here that cannot be joined without its owner.
     AccountExists,
     /// The subject belongs to another account here.
@@ -115,6 +117,7 @@ impl Failure {
             Self::Denied => "access_denied",
             Self::ProviderFailed => "provider_failed",
             Self::EmailMissing => "email_missing",
+            Self::EmailUnverified => "email_unverified",
             Self::AccountExists => "account_exists",
             Self::AlreadyLinked => "already_linked",
             Self::RegistrationClosed => "registration_closed",
@@ -298,6 +301,11 @@ impl Auth {
             return Ok(account.ok_or(Failure::Unavailable));
         }
         let Some(email) = profile.email.as_deref() else { return Ok(Err(Failure::EmailMissing)) };
+        // Anybody can claim any address elsewhere: what comes of that must not tell which ones are known
+        // here, unless registering tells anyway.
+        if !profile.verified && self.0.settings.registration != Registration::Open {
+            return Ok(Err(Failure::EmailUnverified));
+        }
         if let Some(account) = store.account_by_email(email).await? {
             let facts = self.facts(&account);
             // Whoever made an account with this address and never verified it may not be its owner, and

@@ -39,7 +39,7 @@ macro_rules! kinds {
 
 kinds! {
     /// A link that shows that the address is the owner's.
-    Verify "verify" ["link", "minutes"],
+    Verify "verify" ["link", "hours"],
     /// Somebody registers with an address that has an account: a link to set a new password.
     Registered "registered" ["link", "minutes"],
     /// A link to set a new password.
