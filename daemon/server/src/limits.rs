@@ -84,8 +84,17 @@ pub const SETUP_TOKEN_TTL: Duration = Duration::from_secs(3_600);
 /// Longest `Authorization` token looked at. Unit: bytes.
 pub const TOKEN_MAX_BYTES: usize = 4_096;
 
-/// Passwords hashed at once; each takes 19 MiB.
+/// Passwords hashed at once, at most; each takes 19 MiB. One processor is always left to everything else
+/// where there are several: of a thread that hashes the kernel takes a processor away only at its next
+/// tick, however low its priority is, and whoever reads would wait for that.
 pub const HASHES_AT_ONCE: usize = 4;
+
+/// How long an answer that refuses an attempt to sign in, because there were too many, is held back:
+/// whoever tries on and on is slowed down, and somebody who mistyped does not notice.
+pub const HOLD_UP: Duration = Duration::from_millis(200);
+
+/// Answers that are held back at once. Further ones go out at once, so nothing piles up.
+pub const HELD_UP_MAX: usize = 256;
 
 /// Niceness of the threads that hash, the most there is: of two threads that want a processor, one that
 /// serves requests gets about 98 parts of 100 (`sched(7)`).

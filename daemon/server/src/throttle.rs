@@ -14,8 +14,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use alyx_core::identity::{AdminIdentity, Identity};
+use tokio::sync::Semaphore;
 
 use self::buckets::Buckets;
+use crate::limits::{HELD_UP_MAX, HOLD_UP};
 use crate::problem::{ApiError, Code};
 use crate::throttle_key::throttle_key;
 
@@ -30,6 +32,7 @@ pub struct Throttle(Arc<Parts>);
 struct Parts {
     rates: Rates,
     buckets: Buckets,
+    held_up: Semaphore,
 }
 
 /// Whose bucket it is.
@@ -46,7 +49,15 @@ enum Whose<'a> {
 impl Throttle {
     /// All buckets full.
     pub fn new(rates: Rates) -> Self {
-        Self(Arc::new(Parts { rates, buckets: Buckets::default() }))
+        let held_up = Semaphore::new(HELD_UP_MAX);
+        Self(Arc::new(Parts { rates, buckets: Buckets::default(), held_up }))
+    }
+
+    /// Holds an answer back that refuses an attempt to sign in, unless many are held back already.
+    pub async fn hold_up(&self) {
+        if let Ok(_held) = self.0.held_up.try_acquire() {
+            tokio::time::sleep(HOLD_UP).await;
+        }
     }
 
     /// One more request from an address.
@@ -121,8 +132,10 @@ pub fn account_key(account: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
+    use std::time::Instant;
 
     use super::{Class, Meter, Rates, Throttle};
+    use crate::limits::{HELD_UP_MAX, HOLD_UP};
 
     fn throttle() -> Throttle {
         Throttle::new(Rates::per_minute(5))
@@ -162,6 +175,20 @@ mod tests {
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         let take = |number: u32| throttle.on_account(Class::Login, &number.to_string(), address, &meter);
         assert_eq!((0..100).filter(|number| take(*number).is_ok()).count(), 50);
+    }
+
+    #[tokio::test]
+    async fn refusals_are_held_up_but_do_not_pile_up() {
+        let throttle = throttle();
+        let start = Instant::now();
+        let held: Vec<_> = (0..HELD_UP_MAX).map(|_| throttle.hold_up()).collect();
+        let mut held = futures_util::future::join_all(held);
+        assert!(futures_util::poll!(&mut held).is_pending());
+        let mut further = std::pin::pin!(throttle.hold_up());
+        assert!(futures_util::poll!(&mut further).is_ready());
+        held.await;
+        assert!(start.elapsed() >= HOLD_UP);
+        assert_eq!(throttle.0.held_up.available_permits(), HELD_UP_MAX);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! against one that no password has.
 
 use std::collections::HashSet;
+use std::io;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -58,7 +60,7 @@ pub enum Weak {
 impl Passwords {
     /// A service that has hashed nothing yet.
     pub fn new(cost: Hashing) -> Self {
-        let slots = Arc::new(Semaphore::new(HASHES_AT_ONCE));
+        let slots = Arc::new(Semaphore::new(at_once(std::thread::available_parallelism())));
         Self { slots, waiting: AtomicUsize::new(0), cost, nobody: nobody(cost) }
     }
 
@@ -98,6 +100,11 @@ impl Passwords {
         thread.map_err(|error| internal("start a thread that hashes", &error))?;
         worked.await.map_err(|error| internal("hash a password", &error).into())
     }
+}
+
+/// How many passwords are hashed at once on so many processors.
+fn at_once(processors: io::Result<NonZero<usize>>) -> usize {
+    processors.map_or(1, |processors| (processors.get() - 1).clamp(1, HASHES_AT_ONCE))
 }
 
 /// Lowers the priority of this thread alone, which Linux keeps for each thread: whoever only reads is
@@ -215,9 +222,12 @@ fn hash_now(password: &str, cost: Hashing) -> Result<String, argon2::password_ha
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::num::NonZero;
+
     use argon2::password_hash::{Error, PasswordVerifier};
 
-    use super::{Passwords, Verdict, Weak, argon2, check, is_importable, nobody};
+    use super::{Passwords, Verdict, Weak, argon2, at_once, check, is_importable, nobody};
     use crate::config::{Hashing, PasswordRule};
 
     const COST: Hashing = Hashing { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
@@ -284,6 +294,20 @@ mod tests {
         check("wrong horse", Some(BCRYPT), Verdict::Wrong).await;
         let cheap = Passwords::new(CHEAP).hash("correct horse".to_owned()).await.unwrap();
         check("correct horse", Some(&cheap), Verdict::Outdated).await;
+    }
+
+    #[test]
+    fn a_processor_is_left_to_everything_else() {
+        let check = |processors: usize, expected: usize| {
+            let processors = NonZero::new(processors).ok_or_else(|| io::Error::other("unknown"));
+            assert_eq!(at_once(processors), expected);
+        };
+        check(0, 1);
+        check(1, 1);
+        check(2, 1);
+        check(3, 2);
+        check(5, 4);
+        check(64, 4);
     }
 
     #[test]

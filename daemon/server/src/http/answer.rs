@@ -91,6 +91,9 @@ pub async fn answer(
         serve(doors.router.clone(), request).await
     };
     response = unread.hold(&method, response).await;
+    if response.status() == StatusCode::TOO_MANY_REQUESTS && path.starts_with("/api/auth/") {
+        doors.throttle.hold_up().await;
+    }
     if let cors::Asked::Preflight(_) = asked {
         preflight(asked, &mut response);
     } else {
