@@ -11,6 +11,7 @@
 //! | `access` | rules, tokens, administrators |
 //! | `ambient` | what a browser sends by itself, what nobody sent |
 //! | `audit` | the audit log: filters, pages, exports, retention |
+//! | `audit_accounts` | the row of each thing that people do with their account |
 //! | `auth_sessions` | how sessions begin, go on and end |
 //! | `auth_tokens` | tokens in the eyes of others, keys, cookies |
 //! | `forged` | tokens that somebody else made |
@@ -47,6 +48,7 @@ mod access;
 mod accounts;
 mod ambient;
 mod audit;
+mod audit_accounts;
 mod auth_sessions;
 mod auth_tokens;
 mod backup;

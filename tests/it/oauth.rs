@@ -37,8 +37,9 @@ async fn scene_with(auth: &str) -> Option<Scene> {
         "auth:\n  redirects: [\"https://app.example.com/\"]\n{auth}oauth:\n  \
          corp: {{ issuer: \"{}\", label: Example Corp, {client} }}\n  \
          liar: {{ issuer: \"{}\", {client} }}\n  \
+         google: {{ issuer: \"{}\", {client} }}\n  \
          github: {{ github_url: \"{}\", {client} }}\n",
-        corp.url, liar.url, liar.url
+        corp.url, liar.url, liar.url, liar.url
     );
     let server = TestServer::start(Project::schema(SCHEMA).with("alyx.yaml", &config)).await;
     let callback = format!("{}/api/auth/oauth/corp/callback", server.url());
@@ -155,7 +156,7 @@ async fn people_sign_in_with_openid_connect() {
     let listed = scene.server.anon().get_path("/api/auth/providers").await.expect_ok();
     let names: Vec<&str> =
         listed["providers"].as_array().unwrap().iter().filter_map(|one| one["label"].as_str()).collect();
-    assert_eq!(names, ["Example Corp", "GitHub", "liar"]);
+    assert_eq!(names, ["Example Corp", "GitHub", "Google", "liar"]);
 
     let first = scene.sign_in("corp").await;
     assert_eq!(first["user"]["email"], "ada@example.org");
@@ -367,7 +368,14 @@ async fn an_account_elsewhere_is_linked_by_its_owner_and_taken_away() {
     let only = scene.sign_in("corp").await;
     let only = scene.server.anon().with_token(only["access_token"].as_str().unwrap());
     unlink(&only, json!({})).await.expect_error(409, "last_sign_in");
-    scene.server.stop().await;
+    let rows = crate::audit_rows(&scene.server.stop().await);
+    let count = |action: &str| {
+        let is_one = |row: &&Value| row["action"] == action && row["details"]["provider"] == "corp";
+        rows.iter().filter(is_one).filter(|row| row["address"] == "127.0.0.1").count()
+    };
+    assert!(count("identity.link") == 1 && count("identity.unlink") == 1, "{rows:#?}");
+    let by_oauth = |row: &&Value| row["action"] == "session.begin" && row["details"]["method"] == "oauth";
+    assert_eq!(rows.iter().filter(by_oauth).count(), 2, "{rows:#?}");
 }
 
 #[tokio::test]
@@ -389,6 +397,48 @@ async fn people_sign_in_with_github() {
     assert_eq!(parameter(&scene.visit("github").await, "error").as_deref(), Some("account_exists"));
     scene.lie(json!({ "github": { "id": 5, "emails": [] } })).await;
     assert_eq!(parameter(&scene.visit("github").await, "error").as_deref(), Some("email_missing"));
+    scene.server.stop().await;
+}
+
+/// As Google answers, at another address: what it says of itself, RS256, `azp`, claims nobody asked for.
+#[tokio::test]
+async fn people_sign_in_with_google() {
+    let Some(scene) = scene().await else { return };
+    let google = |email: &str, claims: Value| {
+        let mut all = json!({
+            "azp": "alyx", "sub": "110169484474386276334", "email": email, "email_verified": true,
+            "hd": "example.org", "name": "Ada Lovelace", "picture": "https://lh3.example/a", "locale": "en",
+        });
+        all.as_object_mut().unwrap().extend(claims.as_object().unwrap().clone());
+        json!({ "sign": "rs256", "claims": all, "metadata": {
+            "response_types_supported": ["code", "token", "id_token", "code token", "none"],
+            "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            "code_challenge_methods_supported": ["plain", "S256"],
+        } })
+    };
+    scene.lie(google("ada@example.org", json!({}))).await;
+    let mut browser = Browser::new();
+    let start = browser.get(&scene.start("google")).await;
+    let asked = Url::parse(start.headers()["location"].to_str().unwrap()).unwrap();
+    let scopes = parameter(&asked, "scope").unwrap();
+    assert!(scopes.contains("openid") && scopes.contains("email"), "{asked}");
+    let first = scene.sign_in("google").await;
+    assert_eq!(
+        (&first["user"]["email"], &first["user"]["verified"]),
+        (&json!("ada@example.org"), &json!(true))
+    );
+    // The address may change, the subject does not; another subject is somebody else.
+    scene.lie(google("countess@example.org", json!({}))).await;
+    assert_eq!(scene.sign_in("google").await["user"]["id"], first["user"]["id"]);
+    scene.lie(google("eve@example.org", json!({ "sub": "2" }))).await;
+    assert_ne!(scene.sign_in("google").await["user"]["id"], first["user"]["id"]);
+    // An address that Google has not verified joins nobody.
+    scene.lie(google("ada@example.org", json!({ "sub": "3", "email_verified": false }))).await;
+    assert_eq!(parameter(&scene.visit("google").await, "error").as_deref(), Some("account_exists"));
+    // What was made for another client of Google's is refused.
+    scene.lie(google("ada@example.org", json!({ "aud": "another", "azp": "another" }))).await;
+    assert_eq!(parameter(&scene.visit("google").await, "error").as_deref(), Some("provider_failed"));
     scene.server.stop().await;
 }
 

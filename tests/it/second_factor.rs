@@ -75,7 +75,7 @@ async fn a_code_bears_five_guesses() {
 
 /// What PyPI's `pyotp` says of a secret: codes of the steps before, now and after, and its reading of the
 /// URI. `None` if it is not installed.
-async fn pyotp(uri: &str) -> Option<Value> {
+pub(crate) async fn pyotp(uri: &str) -> Option<Value> {
     const SCRIPT: &str = "import json, sys, time, pyotp
 totp = pyotp.parse_uri(sys.argv[1])
 now = int(time.time())

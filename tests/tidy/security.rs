@@ -28,7 +28,7 @@ fn checks() -> String {
 fn tests() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for source in all_rust_files() {
-        for attribute in ["#[test]\n", "#[tokio::test]\n"] {
+        for attribute in ["#[test]\n", "#[tokio::test]\n", "#[tokio::test(flavor = \"multi_thread\")]\n"] {
             for (at, _) in source.text.match_indices(attribute) {
                 let rest = source.text[at + attribute.len()..].trim_start();
                 let rest = rest.strip_prefix("async ").unwrap_or(rest);

@@ -1,11 +1,11 @@
-// A provider that answers whatever it is told to: for id tokens that do not hold, and as GitHub.
+// A provider that answers whatever it is told to: for id tokens that do not hold, as GitHub, as Google.
 //
 //   node liar.mjs
 //
 // Prints its issuer once it listens. `POST /lie` with a JSON object sets what is wrong from then on:
 //
 //   claims      replace claims of the id token; null takes one away
-//   sign        "other-key" | "none" | "hs256" | "embedded" | "unknown-kid"
+//   sign        "other-key" | "none" | "hs256" | "embedded" | "unknown-kid" | "rs256"
 //   metadata    replace members of the metadata
 //   github      { id, emails: [...] }
 //   token       a status for the token endpoint; with "hang" it never answers
@@ -18,6 +18,9 @@ import { SignJWT, exportJWK, generateKeyPair } from "jose";
 
 const [ours, other] = [await generateKeyPair("ES256"), await generateKeyPair("ES256")];
 const published = { ...(await exportJWK(ours.publicKey)), kid: "one", alg: "ES256", use: "sig" };
+// As Google signs.
+const rsa = await generateKeyPair("RS256");
+const rsaPublished = { ...(await exportJWK(rsa.publicKey)), kid: "three", alg: "RS256", use: "sig" };
 let lie = {};
 const flows = new Map();
 const seen = [];
@@ -47,6 +50,8 @@ async function idToken(issuer, flow, accessToken) {
     }
     case "unknown-kid":
       return new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "two" }).sign(other.privateKey);
+    case "rs256":
+      return new SignJWT(claims).setProtectedHeader({ alg: "RS256", kid: "three" }).sign(rsa.privateKey);
     case "other-key":
       return new SignJWT(claims).setProtectedHeader({ alg: "ES256", kid: "one" }).sign(other.privateKey);
     default:
@@ -101,7 +106,7 @@ const server = createServer(async (request, response) => {
         jwks_uri: `${issuer}/jwks`, ...lie.metadata,
       });
     case "/jwks":
-      return json({ keys: [published] });
+      return json({ keys: [published, rsaPublished] });
     case "/authorize":
     case "/login/oauth/authorize":
       return authorize();
