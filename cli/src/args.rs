@@ -1,10 +1,16 @@
 //! Every command and flag, once. Help, usage errors and completions follow from these types.
 
+mod jobs;
+mod secrets;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
+
+pub use jobs::{Jobs, JobsCommand};
+pub use secrets::{Secrets, SecretsCommand};
 
 /// A backend on your own Linux host: documents, accounts and sandboxed functions.
 #[derive(Debug, Parser)]
@@ -63,6 +69,8 @@ pub enum Command {
     Mail(Mail),
     /// Check a schema file, describe its format
     Schema(Schema),
+    /// List, show, replay and remove jobs: hooks and whatever else runs by itself
+    Jobs(Jobs),
     /// Set, list and delete what functions are given as secrets
     Secrets(Secrets),
     /// Show and forget who was guessed at too often
@@ -318,28 +326,6 @@ pub enum KeysCommand {
         /// Refuse the tokens of the keys before it at once; clients refresh
         #[arg(long)]
         drop_previous: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct Secrets {
-    #[command(subcommand)]
-    pub command: SecretsCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum SecretsCommand {
-    /// List the secrets that are set or missing, without their values
-    List,
-    /// Set a secret: asked for on a terminal, else all of standard input
-    Set {
-        /// Its name, as functions list it under `secrets`
-        name: String,
-    },
-    /// Delete a secret
-    Delete {
-        /// Its name
-        name: String,
     },
 }
 

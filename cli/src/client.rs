@@ -165,7 +165,7 @@ async fn problem(response: Response) -> Failure {
     }
 }
 
-async fn json(response: Response) -> Result<Value, Failure> {
+pub async fn json(response: Response) -> Result<Value, Failure> {
     let body = response
         .bytes()
         .await

@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod executions;
 pub mod functions;
 pub mod init;
+pub mod jobs;
 pub mod keys;
 pub mod lockouts;
 pub mod mail;
@@ -22,7 +23,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 15] = [
+const ROW_MEMBERS: [&str; 16] = [
     "entries",
     "backups",
     "removed",
@@ -38,6 +39,7 @@ const ROW_MEMBERS: [&str; 15] = [
     "mails",
     "lockouts",
     "secrets",
+    "jobs",
 ];
 
 /// The rows of a list answer.

@@ -147,9 +147,10 @@ async fn audit_rows_are_removed_when_they_are_old_enough() {
 }
 
 /// What changes nothing though it is asked for by POST, and what other tests look at.
-const NO_ROW_HERE: [&str; 5] = [
+const NO_ROW_HERE: [&str; 6] = [
     "DELETE /api/admin/users/{id}/mfa",
     "POST /api/admin/backups/{id}/verify",
+    "POST /api/admin/jobs/{id}/replay",
     "POST /api/admin/mail/{id}/retry",
     "POST /api/admin/rules/explain",
     "POST /api/admin/rules/test",
@@ -193,6 +194,7 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
             json!({}),
             "key.rotate",
         ),
+        ("POST", "/api/admin/jobs/purge", "/api/admin/jobs/purge".to_owned(), Value::Null, "job.purge"),
         (
             "PUT",
             "/api/admin/secrets/{name}",

@@ -66,6 +66,7 @@ mod edges;
 mod enumeration;
 mod forged;
 mod functions;
+mod hooks;
 mod hostile;
 mod injection;
 mod input;

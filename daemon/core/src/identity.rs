@@ -65,6 +65,11 @@ pub enum AdminIdentity {
     },
     /// A signed-in user with the role `admin`.
     User(UserIdentity),
+    /// The project itself: a hook or a schedule that it declares.
+    Project {
+        /// Which, such as `hook:welcome`.
+        cause: String,
+    },
 }
 
 /// Role that makes a user an administrator.
@@ -92,6 +97,8 @@ pub struct RequestFacts {
     pub body: Option<Arc<Json>>,
     /// Id of the request, for the audit log; rules do not see it.
     pub request_id: String,
+    /// How many jobs caused each other before the request. No rule sees it.
+    pub depth: u32,
 }
 
 impl Identity {
@@ -128,6 +135,7 @@ impl Identity {
             Self::ApiKey(key) => format!("key:{}", key.id),
             Self::Admin(AdminIdentity::Peer { uid }) => format!("admin:uid:{uid}"),
             Self::Admin(AdminIdentity::User(user)) => format!("admin:{}", user.id),
+            Self::Admin(AdminIdentity::Project { cause }) => cause.clone(),
             Self::Function { name, on_behalf_of } => format!("function:{name}/{}", on_behalf_of.label()),
         }
     }

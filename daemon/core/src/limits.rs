@@ -43,6 +43,9 @@ pub const PATTERN_MAX_BYTES: usize = 256 * 1024;
 /// Variables in the environment of a function.
 pub const ENV_MAX: usize = 100;
 
+/// Hooks of a schema.
+pub const HOOKS_MAX: usize = 200;
+
 /// Secrets that a function is given.
 pub const SECRETS_MAX: usize = 100;
 

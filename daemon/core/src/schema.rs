@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `hook`, `units` | one part each |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
 
@@ -15,6 +15,7 @@ mod env;
 pub(crate) mod field;
 pub(crate) mod field_options;
 mod function;
+mod hook;
 mod json_schema;
 mod model;
 pub(crate) mod reader;
@@ -31,8 +32,9 @@ pub use env::is_secret_name;
 pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,
-    FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
-    PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
+    FunctionConfig, FunctionLimits, FunctionRules, Hook, HookAction, Index, Instances, OnDelete, Pattern,
+    Position, PrimaryKind, Retry, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder,
+    Validation,
 };
 
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
@@ -93,6 +95,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let version = section.take("version");
     let collections_at = section.take("collections");
     let functions_at = section.take("functions");
+    let hooks_at = section.take("hooks");
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -125,7 +128,9 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     }
     let collections =
         collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
-    Some(Schema { collections, functions })
+    let mut schema = Schema { collections, functions, hooks: Vec::new() };
+    schema.hooks = hooks_at.map(|at| hook::read(reader, &at, &schema)).unwrap_or_default();
+    Some(schema)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::changes::Feed;
 use crate::config::{Config, Mode};
 use crate::documents::Documents;
 use crate::functions::Functions;
+use crate::hooks::Hooks;
 use crate::http::Bodies;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
@@ -42,6 +43,7 @@ pub struct Parts {
     pub changes: Feed,
     pub backups: Backups,
     pub functions: Functions,
+    pub hooks: Hooks,
     pub throttle: Throttle,
     /// What goes on when whoever asked for it is gone.
     pub tasks: Tasks,
@@ -59,6 +61,12 @@ impl App {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Self {
         Self(Arc::new(parts))
+    }
+
+    /// The schema or a secret is another one: everybody who keeps something of it takes it over.
+    pub fn renew(&self) {
+        self.functions.renew();
+        self.hooks.renew();
     }
 }
 

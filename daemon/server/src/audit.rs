@@ -115,6 +115,10 @@ actions! {
     SchemaApply "schema.apply",
     /// The last change of the schema was taken back.
     SchemaRollBack "schema.roll_back",
+    /// A job that was settled is carried out again.
+    JobReplay "job.replay",
+    /// Settled jobs were removed.
+    JobPurge "job.purge",
     /// A secret of functions was set.
     SecretSet "secret.set",
     /// A secret of functions was deleted.

@@ -127,19 +127,12 @@ pub struct Invocation {
     pub facts: RequestFacts,
     /// Any JSON.
     pub input: Box<RawValue>,
-    /// What caused it.
-    pub trigger: Trigger,
+    /// What caused it: `http`, `hook`.
+    pub trigger: &'static str,
     /// Id of the request.
     pub request_id: String,
     /// W3C trace id.
     pub trace_id: String,
-}
-
-/// What causes an invocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    /// `POST /api/functions/{name}`.
-    Http,
 }
 
 impl Functions {
@@ -334,9 +327,7 @@ impl Functions {
             input: call.input,
             trace_id: call.trace_id,
             request_id: call.request_id,
-            trigger: match call.trigger {
-                Trigger::Http => "http",
-            },
+            trigger: call.trigger,
             audience: if is_author { Audience::Author } else { Audience::Caller },
             started_at: now_text(),
             queued,

@@ -134,6 +134,24 @@ pub const WATCH_REST_MAX: Duration = Duration::from_millis(500);
 /// Rows in one page of the audit log.
 pub const AUDIT_PAGE_MAX: u32 = 1_000;
 
+/// How long an attempt at a job may last.
+pub const JOB_LEASE: Duration = Duration::from_secs(15 * 60);
+
+/// Time that running jobs get when the daemon stops.
+pub const JOB_STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// Length of the reason why an attempt at a job failed. Unit: characters.
+pub const JOB_ERROR_MAX_CHARS: usize = 1_000;
+
+/// Jobs that may cause each other, one after the other: what is deeper is taken for a loop.
+pub const JOB_DEPTH_MAX: u32 = 8;
+
+/// How long jobs are kept that were done.
+pub const JOBS_DONE_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long jobs are kept that were given up.
+pub const JOBS_DEAD_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+
 /// Length of a secret of functions. A private key with its certificates fits. Unit: bytes.
 pub const SECRET_MAX_BYTES: usize = 64 * 1024;
 

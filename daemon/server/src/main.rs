@@ -30,7 +30,9 @@ mod clock;
 mod config;
 mod documents;
 mod functions;
+mod hooks;
 mod http;
+mod jobs;
 mod limits;
 mod logging;
 mod mail;
@@ -48,6 +50,7 @@ mod serve;
 mod tasks;
 mod throttle;
 mod throttle_key;
+mod triggers;
 
 use std::process::ExitCode;
 

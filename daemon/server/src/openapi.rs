@@ -194,6 +194,8 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         "listChanges" => shapes::store::change_parameters(),
         "pruneBackups" => shapes::store::prune_parameters(),
         "listUsers" => shapes::page_parameters(),
+        "listJobs" => shapes::jobs::list_parameters(),
+        "purgeJobs" => shapes::jobs::purge_parameters(),
         "listMails" => shapes::mail_parameters(),
         "showPage" => vec![("token", json!({ "type": "string" }))],
         "listAudit" => shapes::store::audit_parameters(),

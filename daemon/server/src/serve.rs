@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alyx_store::{OnChange, Options, Shipping, Store};
+use alyx_store::{OnChange, OnJobs, Options, Shipping, Store};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,7 +23,9 @@ use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
+use crate::hooks::Hooks;
 use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
+use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
 use crate::logging;
 use crate::mail::{self, Mail};
@@ -36,6 +38,7 @@ use crate::seal::{KeyFileError, Sealer};
 use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::{Rates, Throttle};
+use crate::triggers::Triggers;
 
 /// What is watched for edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +109,13 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     options.on_change = OnChange(Arc::new(move |seq| {
         wake.send_replace(seq);
     }));
+    let (wake, jobs) = watch::channel(0);
+    options.on_jobs = OnJobs(Arc::new(move || wake.send_modify(|count| *count += 1)));
     let users = UserCache::default();
     options.on_accounts = users.listener();
+    let hints = Hints { changes: latest, jobs, users };
     let store = Store::open(&options).map_err(ServeError::Store)?;
-    let served = serve_store(&config, mode, watch, (store.clone(), latest, users), &mut orders).await;
+    let served = serve_store(&config, mode, watch, (store.clone(), hints), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     served?;
     // The task is not cancelled and `close` does not panic: it reports.
@@ -118,13 +124,24 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     Ok(())
 }
 
+/// What the writer tells of its commits.
+struct Hints {
+    /// The highest sequence number of a change that was heard of.
+    changes: watch::Receiver<u64>,
+    /// Changes when there may be jobs that were not there before.
+    jobs: watch::Receiver<u64>,
+    /// What is kept in memory of accounts.
+    users: UserCache,
+}
+
 async fn serve_store(
     config: &Arc<Config>,
     mode: Mode,
     watch: Watch,
-    (store, latest, users): (Store, watch::Receiver<u64>, UserCache),
+    (store, hints): (Store, Hints),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
+    let Hints { changes, jobs, users } = hints;
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
@@ -156,7 +173,8 @@ async fn serve_store(
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
         backups,
-        changes: Feed::new(store.clone(), catalog.clone(), latest, stopped.clone()),
+        changes: Feed::new(store.clone(), catalog.clone(), changes, stopped.clone()),
+        hooks: Hooks::new(catalog.clone(), functions.clone(), Triggers::new(store.clone())),
         functions: functions.clone(),
         throttle: throttle.clone(),
         tasks: work.clone(),
@@ -166,7 +184,7 @@ async fn serve_store(
         tls_listen: listeners.tls_address(),
         stopped: stopped.clone(),
     });
-    let tasks = background(&app, watcher);
+    let tasks = background(&app, watcher, jobs);
     let doors =
         Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers, throttle };
     let door = tokio::spawn(serve(listeners, doors, stopped));
@@ -183,15 +201,17 @@ async fn serve_store(
 }
 
 /// What goes on by itself until the order to stop.
-fn background(app: &App, watcher: Option<Watcher>) -> JoinSet<()> {
+fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -> JoinSet<()> {
     let (mut tasks, config, stopped) = (JoinSet::new(), &app.config, || app.stopped.clone());
     if let Some(watcher) = watcher {
-        let functions = app.functions.clone();
-        tasks.spawn(watcher.run(app.catalogs.clone(), move || functions.renew(), stopped()));
+        let renewed = app.clone();
+        tasks.spawn(watcher.run(app.catalogs.clone(), move || renewed.renew(), stopped()));
     }
     tasks.spawn(app.backups.clone().run(stopped()));
     tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
     tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
+    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(app.hooks.clone())];
+    tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     let kept = (config.changes.clone(), config.audit.clone());
     tasks.spawn(retention::run(app.store.clone(), kept, stopped()));
     tasks.spawn(feed_watchdog(stopped()));

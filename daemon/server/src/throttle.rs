@@ -72,7 +72,8 @@ impl Throttle {
     /// particular has that of the address.
     pub fn by_identity(&self, class: Class, who: &Identity, meter: &Meter) -> Result<(), ApiError> {
         match who.effective() {
-            Identity::Anonymous | Identity::Admin(AdminIdentity::Peer { .. }) => Ok(()),
+            Identity::Anonymous
+            | Identity::Admin(AdminIdentity::Peer { .. } | AdminIdentity::Project { .. }) => Ok(()),
             other => self.take(class, Whose::Identity(&other.label()), meter),
         }
     }

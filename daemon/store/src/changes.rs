@@ -17,6 +17,7 @@ pub use consumers::Consumer;
 pub(crate) use consumers::{SetConsumer, remove as remove_consumer, set as set_consumer};
 pub use read::{ChangePage, ChangeRow, Position, Since};
 
+use crate::jobs::{self, Action, Happened};
 use crate::limits::TRIM_MAX;
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
@@ -38,6 +39,8 @@ pub(crate) struct Marks {
     last: Cell<Option<i64>>,
     /// Accounts that were touched.
     accounts: RefCell<Vec<String>>,
+    /// Whether there may be jobs that were not there before.
+    jobs: Cell<bool>,
 }
 
 impl Marks {
@@ -48,6 +51,16 @@ impl Marks {
 
     pub(crate) fn last(&self) -> Option<u64> {
         self.last.get().map(i64::unsigned_abs)
+    }
+
+    /// There may be jobs that were not there before.
+    pub(crate) fn note_jobs(&self) {
+        self.jobs.set(true);
+    }
+
+    /// Whether there may be such jobs.
+    pub(crate) fn has_jobs(&self) -> bool {
+        self.jobs.get()
     }
 
     /// What is known of this account is stale after the commit.
@@ -147,13 +160,15 @@ pub(crate) fn record(
     change: &Change<'_>,
     actor: &str,
 ) -> Result<(), Error> {
-    let (operation, before, after) = match change {
-        Change::Create { after } => ("create", None, Some(*after)),
-        Change::Update { before, after } => ("update", Some(*before), Some(*after)),
-        Change::Delete { before } => ("delete", Some(*before), None),
+    let (action, before, after) = match change {
+        Change::Create { after } => (Action::Create, None, Some(*after)),
+        Change::Update { before, after } => (Action::Update, Some(*before), Some(*after)),
+        Change::Delete { before } => (Action::Delete, Some(*before), None),
     };
     let (primary, _) = collection.primary();
     let id = before.or(after).map(|document| &document.values[primary]).and_then(Value::as_text);
+    let before = before.map(|document| full_json(collection, document)).transpose()?;
+    let after = after.map(|document| full_json(collection, document)).transpose()?;
     session
         .connection
         .prepare_cached(
@@ -164,13 +179,20 @@ pub(crate) fn record(
             session.now,
             collection.name,
             id,
-            operation,
+            action.as_str(),
             actor,
-            before.map(|document| full_json(collection, document)).transpose()?,
-            after.map(|document| full_json(collection, document)).transpose()?,
+            before,
+            after,
             session.changes.first.get(),
         ])?;
-    session.changes.note(session.connection.last_insert_rowid());
+    let seq = session.connection.last_insert_rowid();
+    session.changes.note(seq);
+    let (before, after) = (before.as_deref(), after.as_deref());
+    let (name, id_text) = (&collection.name, id.unwrap_or_default());
+    jobs::fire(
+        session,
+        &Happened { collection: name, id: id_text, action, seq, identity: actor, before, after },
+    )?;
     if let (true, Some(id)) = (accounts::is_users(collection), id) {
         session.changes.touch(id);
     }

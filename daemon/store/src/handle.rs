@@ -18,6 +18,7 @@ use rusqlite::Connection;
 pub use pending::Pending;
 pub(crate) use pending::Reply;
 
+use crate::jobs::Triggers;
 use crate::limits::{READERS_MAX, READERS_MIN};
 use crate::queue::{Queue, Refused};
 use crate::readers::{Lane, ReadJob, Readers, Reading};
@@ -32,6 +33,7 @@ pub struct Store {
     shared: Arc<Shared>,
     deadline: Option<Instant>,
     audit: Option<Arc<AuditRow>>,
+    depth: u32,
     /// The transaction that all calls through this clone are part of.
     transaction: Option<Arc<Queue<Step>>>,
 }
@@ -111,6 +113,7 @@ impl Store {
             }),
             deadline: None,
             audit: None,
+            depth: 0,
             transaction: None,
         })
     }
@@ -181,6 +184,18 @@ impl Store {
         Self { audit: Some(Arc::new(row)), ..self.clone() }
     }
 
+    /// The same store, whose writes were caused by so many jobs that caused each other. What they cause in
+    /// turn carries this number plus one.
+    #[must_use]
+    pub fn caused_by(&self, jobs: u32) -> Self {
+        Self { depth: jobs, ..self.clone() }
+    }
+
+    /// From now on changes cause these jobs.
+    pub fn set_triggers(&self, triggers: Triggers) {
+        self.shared.writer.set_triggers(triggers);
+    }
+
     /// The same store, whose calls are steps of one transaction.
     pub(crate) fn borrowing(&self, steps: Arc<Queue<Step>>) -> Self {
         Self { transaction: Some(steps), ..self.clone() }
@@ -199,7 +214,12 @@ impl Store {
     pub(crate) fn write<I, O>(&self, command: fn(Job<I, O>) -> Command, input: I) -> Pending<O> {
         let (reply, pending, _) = Pending::new();
         let audit = self.audit.clone();
-        let queued = Queued { deadline: self.deadline, audit, ..Queued::new(command(Job { input, reply })) };
+        let queued = Queued {
+            deadline: self.deadline,
+            audit,
+            depth: self.depth,
+            ..Queued::new(command(Job { input, reply }))
+        };
         let pushed = match &self.transaction {
             Some(steps) => steps.push(Step::Write(Box::new(queued))).map_err(ended),
             None => self.shared.writer.push(queued).map_err(Error::from),

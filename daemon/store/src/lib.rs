@@ -14,6 +14,7 @@
 //! | `changes` | the change feed's rows |
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
+//! | `jobs` | work that a committed transaction owes |
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
 //! | `lockouts` | who was guessed at too often, and known devices |
@@ -39,6 +40,7 @@ mod executions;
 mod factors;
 mod handle;
 mod identities;
+mod jobs;
 mod keys;
 pub mod limits;
 mod lockouts;
@@ -69,13 +71,16 @@ pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use identities::{LinkedIdentity, Subject};
+pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Trigger, Triggers};
 pub use keys::SigningKey;
 pub use lockouts::{LockoutRow, NewDevice};
 pub use mail::{DueMail, MailOutcome, MailRow, NewMail};
 pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };
-pub use options::{OnAccounts, OnChange, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched};
+pub use options::{
+    OnAccounts, OnChange, OnJobs, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched,
+};
 pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
 pub use secrets::SealedSecret;
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};

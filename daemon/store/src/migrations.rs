@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0011_pending_passwords.sql"),
     include_str!("migrations/0012_feed.sql"),
     include_str!("migrations/0013_secrets.sql"),
+    include_str!("migrations/0014_jobs.sql"),
 ];
 
 /// Applies what is missing.

@@ -34,6 +34,8 @@ pub struct Options {
     pub on_change: OnChange,
     /// Told of commits that may have changed accounts or ended sessions.
     pub on_accounts: OnAccounts,
+    /// Told of commits after which there may be jobs that were not there before.
+    pub on_jobs: OnJobs,
     /// Keeps every commit in segments, for going back to any moment.
     pub shipping: Option<Shipping>,
     /// Told of every statement that the writer begins, with its text. Tests stop the process there.
@@ -96,6 +98,24 @@ impl Default for OnAccounts {
     }
 }
 
+/// Called by the writer after each commit that may have added jobs or released one. A hint: the truth is
+/// in the table. It must return at once.
+#[derive(Clone)]
+pub struct OnJobs(pub Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for OnJobs {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnJobs")
+    }
+}
+
+impl Default for OnJobs {
+    /// Nobody is told.
+    fn default() -> Self {
+        Self(Arc::new(|| ()))
+    }
+}
+
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
@@ -143,6 +163,7 @@ impl Options {
             secure_delete: SecureDelete::default(),
             on_change: OnChange::default(),
             on_accounts: OnAccounts::default(),
+            on_jobs: OnJobs::default(),
             shipping: None,
             on_statement: None,
         }

@@ -26,11 +26,12 @@ pub(crate) use watch::OpenedFile;
 
 use crate::changes::Marks;
 use crate::handle::Health;
+use crate::jobs::Triggers;
 use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WRITE_QUEUE_MAX};
 use crate::migrate::guard::Guard;
 use crate::migrate::{self, Restore};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, OnAccounts, OnChange, Options, Touched, backup, time};
+use crate::{AuditRow, Error, OnAccounts, OnChange, OnJobs, Options, Touched, backup, time};
 use ship::{Ship, ShipShared};
 
 /// The writer's way to the database and what a command may know.
@@ -44,6 +45,10 @@ pub(crate) struct Session<'a> {
     pub(crate) now: String,
     /// The changes made so far.
     pub(crate) changes: Marks,
+    /// What changes cause.
+    pub(crate) triggers: Arc<Triggers>,
+    /// How many jobs caused each other before the command.
+    pub(crate) depth: u32,
     /// Row of the audit log that goes with the command; the command may change it or take it away.
     pub(crate) audit: Option<AuditRow>,
     /// Confines statements of a migration file.
@@ -57,6 +62,7 @@ pub(crate) struct Writer {
     clock: fn() -> Timestamp,
     on_change: OnChange,
     on_accounts: OnAccounts,
+    on_jobs: OnJobs,
     file: OpenedFile,
     write_timeout: Duration,
     shared: Arc<Shared>,
@@ -72,6 +78,8 @@ struct Ran {
     next_schema: Option<Arc<Schema>>,
     /// The last change that was made.
     last_change: Option<u64>,
+    /// Whether there may be jobs that were not there before.
+    jobs: bool,
     /// Accounts that were touched.
     accounts: Vec<String>,
 }
@@ -86,6 +94,7 @@ struct Shared {
     health: Mutex<Health>,
     /// The applied schema, for reads that need it.
     schema: Mutex<Option<Arc<Schema>>>,
+    triggers: Mutex<Arc<Triggers>>,
     ship: Option<Arc<ShipShared>>,
 }
 
@@ -112,6 +121,10 @@ impl WriterLink {
 
     pub(crate) fn schema(&self) -> Option<Arc<Schema>> {
         lock(&self.0.schema).clone()
+    }
+
+    pub(crate) fn set_triggers(&self, triggers: Triggers) {
+        *lock(&self.0.triggers) = Arc::new(triggers);
     }
 }
 
@@ -153,6 +166,7 @@ impl Writer {
             queue: Queue::new(WRITE_QUEUE_MAX),
             health: Mutex::new(Health::Ok),
             schema: Mutex::new(schema.clone()),
+            triggers: Mutex::default(),
         });
         let writer = Self {
             connection,
@@ -160,6 +174,7 @@ impl Writer {
             clock: options.clock,
             on_change: options.on_change.clone(),
             on_accounts: options.on_accounts.clone(),
+            on_jobs: options.on_jobs.clone(),
             file: OpenedFile::new(&options.path)?,
             write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
@@ -362,7 +377,7 @@ impl Writer {
             group.into_iter().for_each(|queued| queued.command.refuse(error.clone()));
             return;
         }
-        let Ran { settled, mut outcome, next_schema, last_change, accounts } = self.run_group(group);
+        let Ran { settled, mut outcome, next_schema, last_change, jobs, accounts } = self.run_group(group);
         if outcome.is_ok() {
             outcome = self.finish_transaction(last_change);
         }
@@ -381,10 +396,35 @@ impl Writer {
         let first_degrading = settled.iter().filter_map(Settled::error).find(|error| error.degrades());
         self.note(outcome.as_ref().err().or(first_degrading));
         settled.into_iter().for_each(|settled| settled.answer(outcome.as_ref().err()));
-        if let (Ok(()), Some(seq)) = (&outcome, last_change) {
-            (self.on_change.0)(seq);
+        if outcome.is_ok() {
+            self.tell_what_is_new(last_change, jobs);
         }
         self.keep_log_short();
+    }
+
+    /// Tells of changes and jobs that a commit made.
+    fn tell_what_is_new(&self, last_change: Option<u64>, jobs: bool) {
+        if let Some(seq) = last_change {
+            (self.on_change.0)(seq);
+        }
+        if jobs {
+            (self.on_jobs.0)();
+        }
+    }
+
+    /// What commands run in.
+    fn session(&self) -> Session<'_> {
+        Session {
+            connection: &self.connection,
+            schema: self.schema.as_deref(),
+            next_schema: None,
+            now: time::to_text((self.clock)()),
+            changes: Marks::default(),
+            triggers: Arc::clone(&lock(&self.shared.triggers)),
+            depth: 0,
+            audit: None,
+            guard: &self.guard,
+        }
     }
 
     /// Tells of accounts that a commit touched.
@@ -397,15 +437,7 @@ impl Writer {
     /// Runs every command under its savepoint. The outcome is an error if the transaction as a whole is
     /// lost, which SQLite decides for some failures, such as a full disk.
     fn run_group(&self, group: Vec<Queued>) -> Ran {
-        let mut session = Session {
-            connection: &self.connection,
-            schema: self.schema.as_deref(),
-            next_schema: None,
-            now: time::to_text((self.clock)()),
-            changes: Marks::default(),
-            audit: None,
-            guard: &self.guard,
-        };
+        let mut session = self.session();
         let mut settled = Vec::with_capacity(group.len());
         let mut outcome = Ok(());
         for queued in group {
@@ -414,6 +446,7 @@ impl Writer {
                 continue;
             }
             session.audit = queued.audit.map(Arc::unwrap_or_clone);
+            session.depth = queued.depth;
             session.changes.begin();
             let done = queued.command.run(&mut session);
             if self.connection.is_autocommit() {
@@ -422,9 +455,9 @@ impl Writer {
             }
             settled.push(done);
         }
-        let last_change = session.changes.last();
+        let (last_change, jobs) = (session.changes.last(), session.changes.has_jobs());
         let accounts = session.changes.into_accounts();
-        Ran { settled, outcome, last_change, next_schema: session.next_schema, accounts }
+        Ran { settled, outcome, last_change, jobs, next_schema: session.next_schema, accounts }
     }
 
     fn execute(&self, sql: &str) -> Result<(), Error> {
@@ -579,6 +612,8 @@ mod tests {
             next_schema: None,
             now: "2026".to_owned(),
             changes: crate::changes::Marks::default(),
+            triggers: Arc::default(),
+            depth: 0,
             audit: None,
             guard: &super::Guard::default(),
         };

@@ -25,6 +25,12 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
             .map(|(name, old)| (name.clone(), Arc::new(collection(old))))
             .collect(),
         functions: wanted.functions.clone(),
+        hooks: wanted
+            .hooks
+            .iter()
+            .filter(|hook| applied.collections.contains_key(&hook.on))
+            .cloned()
+            .collect(),
     }
 }
 

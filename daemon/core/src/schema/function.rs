@@ -160,7 +160,7 @@ fn read_instances(reader: &mut Reader<'_>, at: Option<&At<'_>>) -> Instances {
 }
 
 /// A whole number within bounds that fit into 32 bits; `min` where a problem was reported.
-fn number(reader: &mut Reader<'_>, at: &At<'_>, min: u64, max: u64) -> u32 {
+pub(super) fn number(reader: &mut Reader<'_>, at: &At<'_>, min: u64, max: u64) -> u32 {
     let value = reader.whole(at, min, max).unwrap_or(min);
     u32::try_from(value).unwrap_or(u32::MAX)
 }
@@ -176,7 +176,7 @@ fn size(reader: &mut Reader<'_>, at: Option<&At<'_>>, default: u64, min: u64, ma
     default
 }
 
-fn duration(
+pub(super) fn duration(
     reader: &mut Reader<'_>,
     at: Option<&At<'_>>,
     default: Duration,

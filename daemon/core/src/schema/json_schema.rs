@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::type_names;
 use crate::limits::{
-    CONCURRENCY_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
+    CONCURRENCY_MAX, HOOKS_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
 };
 
 /// Names of collections, fields, indexes and functions.
@@ -18,12 +18,16 @@ pub fn json_schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Alyx schema",
-        "description": "Collections, fields, access rules and functions of a project (schema.yaml)",
+        "description": "Collections, fields, access rules, functions and hooks of a project (schema.yaml)",
         "type": "object",
         "properties": {
             "version": about(json!({ "const": 1 }), "Version of the format"),
             "collections": about(named("collection"), "Collections by name"),
             "functions": about(named("function"), "Functions by name"),
+            "hooks": about(
+                json!({ "type": "array", "maxItems": HOOKS_MAX, "items": { "$ref": "#/$defs/hook" } }),
+                "Functions that are told of what happens to documents",
+            ),
         },
         "required": ["version"],
         "additionalProperties": false,
@@ -52,24 +56,22 @@ fn definitions() -> Value {
             words(&["restrict", "cascade", "set_null"]),
             "What happens to this document when the other one is deleted",
         ),
-        "validate": optional(object(
-            json!({
-                "minLength": { "type": "integer", "minimum": 0 },
-                "maxLength": { "type": "integer", "minimum": 0 },
-                "min": { "type": "number" },
-                "max": { "type": "number" },
-                "format": words(&["email", "url", "uuid"]),
-                "pattern": about(json!({ "type": "string" }), "Regular expression of the Rust crate regex"),
-                "enum": { "type": "array", "items": { "type": ["string", "number"] }, "minItems": 1, "maxItems": SELECT_VALUES_MAX },
-            }),
-            &[],
-        )),
+        "validate": optional(validation()),
         "collectionRules": optional(collection_rules()),
         "listRule": list_rule(),
         "fieldRules": optional(rules(&["read", "write"])),
         "functionRules": optional(rules(&["invoke"])),
         "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
         "function": function(),
+        "hook": hook(),
+        "retry": optional(object(
+            json!({
+                "attempts": { "type": "integer", "minimum": 1, "maximum": 100 },
+                "first": { "$ref": "#/$defs/duration" },
+                "longest": { "$ref": "#/$defs/duration" },
+            }),
+            &[],
+        )),
         "limits": optional(object(
             json!({
                 "memory": { "$ref": "#/$defs/size" },
@@ -169,6 +171,37 @@ fn function() -> Value {
             "rules": { "$ref": "#/$defs/functionRules" },
         }),
         &["runtime"],
+    )
+}
+
+fn validation() -> Value {
+    object(
+        json!({
+            "minLength": { "type": "integer", "minimum": 0 },
+            "maxLength": { "type": "integer", "minimum": 0 },
+            "min": { "type": "number" },
+            "max": { "type": "number" },
+            "format": words(&["email", "url", "uuid"]),
+            "pattern": about(json!({ "type": "string" }), "Regular expression of the Rust crate regex"),
+            "enum": { "type": "array", "items": { "type": ["string", "number"] }, "minItems": 1, "maxItems": SELECT_VALUES_MAX },
+        }),
+        &[],
+    )
+}
+
+fn hook() -> Value {
+    object(
+        json!({
+            "name": about(json!({ "type": "string", "pattern": NAME }), "Its name, if not that of its function"),
+            "on": about(json!({ "type": "string" }), "Name of a collection"),
+            "actions": {
+                "type": "array", "items": words(&["create", "update", "delete"]), "minItems": 1, "maxItems": 3,
+                "uniqueItems": true,
+            },
+            "function": about(json!({ "type": "string" }), "Name of a function"),
+            "retry": { "$ref": "#/$defs/retry" },
+        }),
+        &["on", "function"],
     )
 }
 
@@ -273,6 +306,8 @@ mod tests {
         check("/$defs/function", "version: 1\nfunctions: { f: { zzz: 1 } }\n");
         check("/$defs/functionRules", "version: 1\nfunctions: { f: { rules: { zzz: x } } }\n");
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
+        check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
+        check("/$defs/retry", "version: 1\nhooks: [{ retry: { zzz: 1 } }]\n");
         check("/$defs/instances", "version: 1\nfunctions: { f: { instances: { zzz: 1 } } }\n");
     }
 
@@ -295,6 +330,7 @@ mod tests {
             "/$defs/index/properties/order",
             "version: 1\ncollections: { c: { indexes: [{ order: zzz }] } }\n",
         );
+        check("/$defs/hook/properties/actions/items", "version: 1\nhooks: [{ actions: [zzz] }]\n");
         check("/$defs/function/properties/runtime", "version: 1\nfunctions: { f: { runtime: zzz } }\n");
     }
 

@@ -417,3 +417,23 @@ fn relations_know_the_type_of_their_target() {
     assert_eq!(target("a", "b"), PrimaryKind::String);
     assert_eq!(target("b", "a"), PrimaryKind::Uuid);
 }
+
+#[test]
+fn wrong_hooks_are_named_with_their_place() {
+    let check = |hooks: &str, expected: &str| {
+        let text = format!(
+            "version: 1\ncollections: {{ posts: {{ fields: {{ id: {{ type: id, primary: true }} }} }} }}\n\
+             functions: {{ f: {{ runtime: node }} }}\nhooks: [{hooks}]\n"
+        );
+        let problems = parse("s.yaml", &text).expect_err(hooks);
+        assert!(problems.iter().any(|problem| problem.message.contains(expected)), "{hooks}: {problems:#?}");
+    };
+    check("{ on: nothing, function: f }", "there is no collection \"nothing\"");
+    check("{ on: posts, function: g }", "there is no function \"g\"");
+    check("{ on: posts }", "the hook has no function");
+    check("{ function: f }", "the hook has no on");
+    check("{ on: posts, function: f, actions: [] }", "must name at least one action");
+    check("{ on: posts, function: f, actions: [create, create] }", "stands here twice");
+    check("{ on: posts, function: f }, { on: posts, function: f }", "two hooks named \"f\"");
+    check("{ on: posts, function: f, retry: { attempts: 0 } }", "from 1 to 100");
+}

@@ -86,8 +86,7 @@ impl World {
             time: "2026-02-01T00:00:00.000000Z".to_owned(),
             query: map("page", "2"),
             headers: map("x-tenant", "acme"),
-            body: None,
-            request_id: String::new(),
+            ..RequestFacts::default()
         };
         Self { collection, request }
     }

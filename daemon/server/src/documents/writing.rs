@@ -46,7 +46,8 @@ impl Documents {
         F: FnOnce(&mut Writing<'_, '_, '_>) -> Result<T, Refusal> + Send + 'static,
     {
         let (who, facts) = (who.clone(), facts.clone());
-        let done = self.store.transact(move |tx| {
+        let store = self.store.caused_by(facts.depth);
+        let done = store.transact(move |tx| {
             let (catalog, who) = (&*catalog, &who);
             let mut writing = Writing { tx, catalog, who, facts, undo: false };
             match work(&mut writing) {

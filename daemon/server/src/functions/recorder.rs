@@ -25,7 +25,7 @@ pub struct Execution {
     /// Digest of the bundle that ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// What caused it: `http`.
+    /// What caused it: `http`, `hook`.
     pub trigger: &'static str,
     /// Who called.
     pub identity: String,

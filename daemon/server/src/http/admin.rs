@@ -7,6 +7,7 @@ pub mod delete_user;
 pub mod end_user_sessions;
 pub mod get_user;
 pub mod isolation;
+pub mod jobs;
 pub mod list_users;
 pub mod lockouts;
 pub mod mail;

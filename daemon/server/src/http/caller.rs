@@ -143,8 +143,8 @@ fn facts(parts: &Parts, app: &App, peer: Peer) -> Result<RequestFacts, ApiError>
         time: clock::now_text(),
         query,
         headers: visible_headers(&parts.headers),
-        body: None,
         request_id: request_id(parts),
+        ..RequestFacts::default()
     })
 }
 

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod backups;
+mod jobs;
 mod mail;
 mod oauth;
 mod passkeys;
@@ -89,6 +90,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(migration_routes());
     list.extend(mail::routes());
     list.extend(secrets::routes());
+    list.extend(jobs::routes());
     list.extend(other_routes());
     list
 }

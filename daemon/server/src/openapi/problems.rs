@@ -163,6 +163,9 @@ fn own(route: &Route) -> &'static [Code] {
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
         "logout" => &[Code::CsrfRejected],
+        "getJob" => &[Code::JobNotFound],
+        "replayJob" => &[Code::JobNotFound, Code::Conflict],
+        "purgeJobs" => &[Code::InvalidParameter],
         "deleteSecret" => &[Code::SecretNotFound],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
         "invokeFunction" => &[

@@ -1,5 +1,6 @@
 //! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
+pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
 pub mod store;
@@ -93,7 +94,14 @@ pub fn tables() -> Vec<Map<String, Value>> {
     let own = [fixed(&user), signing_in(&user), account_shapes(), migration_shapes()];
     let mut tables: Vec<_> = own.into_iter().filter_map(|table| table.as_object().cloned()).collect();
     let writes = writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
-    tables.extend([oauth::all(), passkeys::all(), store::all(), writes, super::mail_shapes::shapes()]);
+    tables.extend([
+        jobs::all(),
+        oauth::all(),
+        passkeys::all(),
+        store::all(),
+        writes,
+        super::mail_shapes::shapes(),
+    ]);
     tables
 }
 

@@ -15,7 +15,7 @@ use crate::limits::WRITE_WAIT_MAX;
 use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
-    AuditRow, Error, answers, audit, changes, documents, executions, identities, keys, lockouts, mail,
+    AuditRow, Error, answers, audit, changes, documents, executions, identities, jobs, keys, lockouts, mail,
     migrate, secrets, transaction,
 };
 
@@ -27,6 +27,8 @@ pub(crate) struct Queued {
     pub(crate) deadline: Option<Instant>,
     /// Row of the audit log that goes into the same transaction.
     pub(crate) audit: Option<Arc<AuditRow>>,
+    /// How many jobs caused each other before it.
+    pub(crate) depth: u32,
     /// After this there were too many before it.
     pub(crate) patience_ends: Instant,
 }
@@ -34,7 +36,13 @@ pub(crate) struct Queued {
 impl Queued {
     /// A command without a deadline of its own.
     pub(crate) fn new(command: Command) -> Self {
-        Self { command, deadline: None, audit: None, patience_ends: Instant::now() + WRITE_WAIT_MAX }
+        Self {
+            command,
+            deadline: None,
+            audit: None,
+            depth: 0,
+            patience_ends: Instant::now() + WRITE_WAIT_MAX,
+        }
     }
 }
 
@@ -96,6 +104,13 @@ pub(crate) enum Command {
     TrimMails(Job<mail::Trim, u64>),
     SetSecret(Job<secrets::Set, ()>),
     RemoveSecret(Job<String, ()>),
+    AddJobs(Job<Vec<jobs::NewJob>, u64>),
+    TakeJobs(Job<jobs::Take, Vec<jobs::DueJob>>),
+    SettleJob(Job<jobs::Settle, ()>),
+    ReturnJobs(Job<jiff::Timestamp, u64>),
+    TrimJobs(Job<jobs::Trim, u64>),
+    ReplayJob(Job<String, ()>),
+    PurgeJobs(Job<jobs::Purge, u64>),
 }
 
 /// A command's input and the way to its caller.
@@ -171,6 +186,13 @@ macro_rules! with_job {
             Command::TrimMails($job) => $body,
             Command::SetSecret($job) => $body,
             Command::RemoveSecret($job) => $body,
+            Command::AddJobs($job) => $body,
+            Command::TakeJobs($job) => $body,
+            Command::SettleJob($job) => $body,
+            Command::ReturnJobs($job) => $body,
+            Command::TrimJobs($job) => $body,
+            Command::ReplayJob($job) => $body,
+            Command::PurgeJobs($job) => $body,
         }
     };
 }
@@ -248,6 +270,13 @@ impl Command {
             Self::TrimMails(job) => job.run(session, mail::trim),
             Self::SetSecret(job) => job.run(session, secrets::set),
             Self::RemoveSecret(job) => job.run(session, secrets::remove),
+            Self::AddJobs(job) => job.run(session, jobs::add_all),
+            Self::TakeJobs(job) => job.run(session, jobs::take),
+            Self::SettleJob(job) => job.run(session, jobs::settle),
+            Self::ReturnJobs(job) => job.run(session, jobs::give_back),
+            Self::TrimJobs(job) => job.run(session, jobs::trim),
+            Self::ReplayJob(job) => job.run(session, jobs::replay),
+            Self::PurgeJobs(job) => job.run(session, jobs::purge),
         }
     }
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Command, Job, Queued, Session, Writer, expire};
+use crate::Error;
 use crate::changes::Marks;
 use crate::handle::Reply;
 use crate::limits::PROGRESS_STEPS;
 use crate::queue::{Popped, Queue};
 use crate::readers::{Over, Reading, Work};
-use crate::{Error, time};
 
 /// Input of the command.
 #[derive(Debug)]
@@ -92,15 +92,7 @@ impl Writer {
     }
 
     fn follow(&self, steps: &Queue<Step>, deadline: Instant, over: &Over) -> End {
-        let mut session = Session {
-            connection: &self.connection,
-            schema: self.schema.as_deref(),
-            next_schema: None,
-            now: time::to_text((self.clock)()),
-            changes: Marks::default(),
-            audit: None,
-            guard: &self.guard,
-        };
+        let mut session = self.session();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let step = match steps.drain(1, Some(left)) {
@@ -127,7 +119,7 @@ impl Writer {
     fn finish(&mut self, end: End) {
         match end {
             End::Commit(reply, changes) => {
-                let last_change = changes.last();
+                let (last_change, jobs) = (changes.last(), changes.has_jobs());
                 let outcome = self.finish_transaction(last_change);
                 match &outcome {
                     Ok(()) => self.tell_accounts(&changes.into_accounts()),
@@ -136,8 +128,8 @@ impl Writer {
                 self.note(outcome.as_ref().err());
                 let committed = outcome.is_ok();
                 reply.send(outcome);
-                if let (true, Some(seq)) = (committed, last_change) {
-                    (self.on_change.0)(seq);
+                if committed {
+                    self.tell_what_is_new(last_change, jobs);
                 }
             }
             End::RollBack if self.connection.is_autocommit() => {}
@@ -161,5 +153,6 @@ fn write(session: &mut Session<'_>, queued: Queued) {
         return queued.command.refuse(error);
     }
     session.audit = queued.audit.map(Arc::unwrap_or_clone);
+    session.depth = queued.depth;
     queued.command.run(session).answer(None);
 }

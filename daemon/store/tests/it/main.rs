@@ -23,6 +23,8 @@ mod files;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]
+mod jobs;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod migrations;

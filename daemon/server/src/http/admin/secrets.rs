@@ -67,7 +67,7 @@ pub async fn set(
     let event = Event::new(Action::SecretSet, &caller.identity, &client).target(format!("secret:{name}"));
     carried_through(&app, async move |app| {
         app.secrets.set(&name, &value, event).await?;
-        app.functions.renew();
+        app.renew();
         Ok::<_, alyx_store::Error>(())
     })
     .await??;
@@ -84,7 +84,7 @@ pub async fn delete(
     let event = Event::new(Action::SecretDelete, &caller.identity, &client).target(format!("secret:{name}"));
     let removed = carried_through(&app, async move |app| {
         app.secrets.remove(&name, event).await?;
-        app.functions.renew();
+        app.renew();
         Ok::<_, alyx_store::Error>(())
     })
     .await?;

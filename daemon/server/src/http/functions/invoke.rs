@@ -10,7 +10,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use serde_json::value::RawValue;
 
 use crate::app::App;
-use crate::functions::{Answer, INPUT_MAX_BYTES, Invocation, InvokeError, Trigger};
+use crate::functions::{Answer, INPUT_MAX_BYTES, Invocation, InvokeError};
 use crate::http::body;
 use crate::http::{Caller, Params};
 use crate::problem::{ApiError, Code};
@@ -33,7 +33,7 @@ pub async fn invoke(
         identity: caller.identity,
         facts: caller.facts,
         input,
-        trigger: Trigger::Http,
+        trigger: "http",
         request_id: caller.request_id,
         trace_id: caller.trace_id,
     };

@@ -24,7 +24,7 @@ pub async fn handle(
     let event = Event::new(Action::SchemaApply, &caller.identity, &client);
     let answer = carried_through(&app, async move |app| {
         let answer = app.catalogs.apply(confirm, event).await?;
-        app.functions.renew();
+        app.renew();
         Ok::<_, MigrateError>(answer)
     })
     .await??;
