@@ -1,5 +1,6 @@
 //! Every command and flag, once. Help, usage errors and completions follow from these types.
 
+mod api_keys;
 mod jobs;
 mod secrets;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
+pub use api_keys::{ApiKeys, ApiKeysCommand};
 pub use jobs::{Jobs, JobsCommand};
 pub use secrets::{Secrets, SecretsCommand};
 
@@ -69,6 +71,8 @@ pub enum Command {
     Mail(Mail),
     /// Check a schema file, describe its format
     Schema(Schema),
+    /// Make, list, rotate and end the keys of programs
+    ApiKeys(ApiKeys),
     /// List, show, replay and remove jobs: hooks and whatever else runs by itself
     Jobs(Jobs),
     /// Set, list and delete what functions are given as secrets

@@ -1,5 +1,6 @@
 //! One file a command: ask the daemon, print. What several commands share is here.
 
+pub mod api_keys;
 pub mod audit;
 pub mod backup;
 pub mod doctor;
@@ -23,7 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 16] = [
+const ROW_MEMBERS: [&str; 17] = [
     "entries",
     "backups",
     "removed",
@@ -40,6 +41,7 @@ const ROW_MEMBERS: [&str; 16] = [
     "lockouts",
     "secrets",
     "jobs",
+    "api_keys",
 ];
 
 /// The rows of a list answer.

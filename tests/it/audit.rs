@@ -147,7 +147,9 @@ async fn audit_rows_are_removed_when_they_are_old_enough() {
 }
 
 /// What changes nothing though it is asked for by POST, and what other tests look at.
-const NO_ROW_HERE: [&str; 6] = [
+const NO_ROW_HERE: [&str; 8] = [
+    "DELETE /api/admin/api-keys/{id}",
+    "POST /api/admin/api-keys/{id}/rotate",
     "DELETE /api/admin/users/{id}/mfa",
     "POST /api/admin/backups/{id}/verify",
     "POST /api/admin/jobs/{id}/replay",
@@ -193,6 +195,13 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
             "/api/admin/signing-keys/rotate".to_owned(),
             json!({}),
             "key.rotate",
+        ),
+        (
+            "POST",
+            "/api/admin/api-keys",
+            "/api/admin/api-keys".to_owned(),
+            json!({ "name": "a", "scopes": ["admin:*"] }),
+            "api_key.create",
         ),
         ("POST", "/api/admin/jobs/purge", "/api/admin/jobs/purge".to_owned(), Value::Null, "job.purge"),
         (

@@ -47,6 +47,7 @@
 mod access;
 mod accounts;
 mod ambient;
+mod api_keys;
 mod audit;
 mod audit_accounts;
 mod auth_sessions;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use crate::scope::{Scope, Touch};
+
 /// Who is acting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
@@ -52,7 +54,7 @@ pub struct ApiKeyIdentity {
     /// Public part of the key, never the secret.
     pub id: String,
     /// What it may do, such as `collections:posts:read` or `functions:invoke:*`.
-    pub scopes: Vec<String>,
+    pub scopes: Arc<[Scope]>,
 }
 
 /// How an administrator came in.
@@ -124,6 +126,46 @@ impl Identity {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         matches!(self.effective(), Self::Admin(_))
+    }
+
+    /// Whether the rules of a collection do not apply to what is done to its documents: an administrator,
+    /// or an API key within its scopes.
+    #[must_use]
+    pub fn is_free_of_rules(&self, collection: &str, touch: Touch) -> bool {
+        match self.effective() {
+            Self::Admin(_) => true,
+            Self::ApiKey(key) => key.scopes.iter().any(|scope| scope.touches(collection, touch)),
+            _ => false,
+        }
+    }
+
+    /// Whether the rule of a function does not apply.
+    #[must_use]
+    pub fn invokes_freely(&self, function: &str) -> bool {
+        match self.effective() {
+            Self::Admin(_) => true,
+            Self::ApiKey(key) => key.scopes.iter().any(|scope| scope.invokes(function)),
+            _ => false,
+        }
+    }
+
+    /// Whether an area of administration is open: the part of the path after `/api/admin/`.
+    #[must_use]
+    pub fn administers(&self, area: &str) -> bool {
+        match self {
+            Self::Admin(_) => true,
+            Self::ApiKey(key) => key.scopes.iter().any(|scope| scope.administers(area)),
+            _ => false,
+        }
+    }
+
+    /// The scopes of an API key, as rules know them; none for everybody else.
+    #[must_use]
+    pub fn scopes(&self) -> &[Scope] {
+        match self.effective() {
+            Self::ApiKey(key) => &key.scopes,
+            _ => &[],
+        }
     }
 
     /// Stable text for change rows, executions and logs, such as `user:01J…` or `function:hello/anonymous`.

@@ -23,5 +23,6 @@ pub mod migration;
 pub mod query;
 pub mod rules;
 pub mod schema;
+pub mod scope;
 pub mod sql;
 pub mod value;

@@ -115,6 +115,12 @@ actions! {
     SchemaApply "schema.apply",
     /// The last change of the schema was taken back.
     SchemaRollBack "schema.roll_back",
+    /// An API key was made.
+    ApiKeyCreate "api_key.create",
+    /// An API key got another secret.
+    ApiKeyRotate "api_key.rotate",
+    /// An API key was ended.
+    ApiKeyRevoke "api_key.revoke",
     /// A job that was settled is carried out again.
     JobReplay "job.replay",
     /// Settled jobs were removed.

@@ -6,6 +6,7 @@
 mod account;
 mod administer;
 mod anonymous;
+mod api_keys;
 mod body;
 mod challenge;
 mod codes;
@@ -52,6 +53,7 @@ use crate::problem::{ApiError, Code};
 use crate::seal::Sealer;
 use crate::throttle::Throttle;
 
+pub use api_keys::NewApiKey;
 pub use body::AccountBody;
 pub use guard::{CHALLENGE, Pass};
 pub use links::Link;

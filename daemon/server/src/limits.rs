@@ -152,6 +152,18 @@ pub const JOBS_DONE_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 /// How long jobs are kept that were given up.
 pub const JOBS_DEAD_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 
+/// Length of the name of an API key. Unit: characters.
+pub const API_KEY_NAME_MAX_CHARS: usize = 100;
+
+/// Scopes of an API key.
+pub const API_KEY_SCOPES_MAX: usize = 50;
+
+/// Longest life of a deploy token.
+pub const DEPLOY_TOKEN_LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+/// Longest time for which the secret before a rotation stays good.
+pub const API_KEY_OVERLAP_MAX: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// Length of a secret of functions. A private key with its certificates fits. Unit: bytes.
 pub const SECRET_MAX_BYTES: usize = 64 * 1024;
 

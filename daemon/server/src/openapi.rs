@@ -72,7 +72,10 @@ fn build(catalog: &Catalog) -> Value {
         "paths": paths,
         "components": {
             "schemas": shapes::all(&catalog.schema),
-            "securitySchemes": { "token": { "type": "http", "scheme": "bearer", "bearerFormat": "JWT" } },
+            "securitySchemes": { "token": {
+                "type": "http", "scheme": "bearer",
+                "description": "An access token, or an API key",
+            } },
         },
     })
 }

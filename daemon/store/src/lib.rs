@@ -15,6 +15,7 @@
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `jobs` | work that a committed transaction owes |
+//! | `api_keys` | keys of programs |
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
 //! | `lockouts` | who was guessed at too often, and known devices |
@@ -29,6 +30,7 @@
 
 mod accounts;
 mod answers;
+mod api_keys;
 mod audit;
 pub mod backup;
 mod challenges;
@@ -62,6 +64,7 @@ mod writer;
 
 pub use accounts::{Account, NewAccount, PasswordCounts};
 pub use answers::StoredAnswer;
+pub use api_keys::ApiKey;
 pub use audit::{AuditFilter, AuditOutcome, AuditPage, AuditRecord, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0012_feed.sql"),
     include_str!("migrations/0013_secrets.sql"),
     include_str!("migrations/0014_jobs.sql"),
+    include_str!("migrations/0015_api_keys.sql"),
 ];
 
 /// Applies what is missing.

@@ -10,6 +10,7 @@ use crate::identity::{Identity, RequestFacts};
 use crate::limits::NAME_MAX_BYTES;
 use crate::rules::{RowFilter, Sight};
 use crate::schema::{Collection, Field};
+use crate::scope::Touch;
 use crate::sql::SqlPredicate;
 
 /// A collection, and who reads it.
@@ -48,7 +49,8 @@ impl<'a> Reading<'a> {
     /// Which of its documents are shown: the list rule. A missing rule shows none.
     #[must_use]
     pub fn rule(&self) -> RowFilter {
-        match (&self.entry.list, self.identity.is_admin()) {
+        let free = self.identity.is_free_of_rules(&self.entry.collection.name, Touch::Read);
+        match (&self.entry.list, free) {
             (_, true) => SqlPredicate::Always.into(),
             (Some(rule), false) => RowFilter::new(rule, self.identity, self.request),
             (None, false) => SqlPredicate::Never.into(),

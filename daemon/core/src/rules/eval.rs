@@ -15,6 +15,7 @@ use super::tree::{AuthFact, Exists, FieldRef, Kind, Node, Quantifier, RequestFac
 use super::val::Val;
 use crate::identity::{Identity, RequestFacts, UserIdentity};
 use crate::schema::Collection;
+use crate::scope::Scope;
 use crate::sql::SqlPredicate;
 use crate::value::Value;
 
@@ -22,6 +23,7 @@ use crate::value::Value;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts<'a> {
     user: Option<&'a UserIdentity>,
+    scopes: &'a [Scope],
     request: &'a RequestFacts,
     lookups: &'a dyn Lookups,
     doc: Option<&'a [Value]>,
@@ -30,7 +32,14 @@ pub(super) struct Facts<'a> {
 
 impl<'a> Facts<'a> {
     pub(super) fn new(identity: &'a Identity, request: &'a RequestFacts) -> Self {
-        Self { user: identity.user(), request, lookups: &NoLookups, doc: None, old: None }
+        Self {
+            user: identity.user(),
+            scopes: identity.scopes(),
+            request,
+            lookups: &NoLookups,
+            doc: None,
+            old: None,
+        }
     }
 
     pub(super) fn with_documents(self, doc: Option<&'a [Value]>, old: Option<&'a [Value]>) -> Self {
@@ -259,7 +268,10 @@ impl<'a> Machine<'a> {
         let Some(user) = self.facts.user else {
             return match fact {
                 AuthFact::Metadata => Val::Map(Map::new()),
-                AuthFact::Scopes => Val::List(Vec::new()),
+                AuthFact::Scopes => {
+                    let text = |scope: &'a Scope| Val::Text(Cow::Borrowed(scope.as_str()));
+                    Val::List(self.facts.scopes.iter().map(text).collect())
+                }
                 _ => Val::Null,
             };
         };

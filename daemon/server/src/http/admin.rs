@@ -1,5 +1,6 @@
 //! `/api/admin/…`: accounts and the daemon itself, for administrators.
 
+pub mod api_keys;
 pub mod audit;
 pub mod backups;
 pub mod create_user;

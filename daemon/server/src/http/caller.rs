@@ -15,6 +15,7 @@ use super::answer::RequestId;
 use super::cookies;
 use super::query::QueryPairs;
 use crate::app::App;
+use crate::auth::Auth;
 use crate::clock;
 use crate::problem::{ApiError, Code};
 use crate::throttle::{Class, Meter};
@@ -47,6 +48,7 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let peer = peer(parts);
         let identity = match (bearer(&parts.headers)?, peer) {
+            (Some(token), _) if Auth::is_api_key(token) => app.auth.identify_key(token).await?,
             (Some(token), _) => app.auth.identify(token).await?,
             (None, Peer::Admin { uid }) => Identity::Admin(AdminIdentity::Peer { uid }),
             (None, Peer::Remote(_)) => by_cookie(parts, app).await?,
@@ -65,6 +67,9 @@ impl FromRequestParts<App> for UserCaller {
         let caller = Caller::from_request_parts(parts, app).await?;
         match caller.identity.user() {
             Some(_) => Ok(Self(caller)),
+            None if matches!(caller.identity, Identity::ApiKey(_)) => {
+                Err(ApiError::new(Code::Forbidden, "An API key has no account."))
+            }
             None => Err(ApiError::new(Code::Unauthenticated, "Sign in to do this.")),
         }
     }
@@ -75,8 +80,13 @@ impl FromRequestParts<App> for AdminCaller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let caller = Caller::from_request_parts(parts, app).await?;
+        let area = parts.uri.path().strip_prefix("/api/admin/").unwrap_or_default();
+        let area = area.split('/').next().unwrap_or_default();
         match caller.identity {
-            Identity::Admin(_) => Ok(Self(caller)),
+            _ if caller.identity.administers(area) => Ok(Self(caller)),
+            Identity::ApiKey(_) => {
+                Err(ApiError::new(Code::Forbidden, "The scopes of this API key do not allow this."))
+            }
             Identity::Anonymous => Err(ApiError::new(Code::Unauthenticated, "Sign in as an administrator.")),
             _ => Err(ApiError::new(Code::Forbidden, "Only administrators may do this.")),
         }

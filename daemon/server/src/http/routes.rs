@@ -2,6 +2,7 @@
 //! from it.
 
 mod accounts;
+mod api_keys;
 mod backups;
 mod jobs;
 mod mail;
@@ -90,6 +91,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(migration_routes());
     list.extend(mail::routes());
     list.extend(secrets::routes());
+    list.extend(api_keys::routes());
     list.extend(jobs::routes());
     list.extend(other_routes());
     list

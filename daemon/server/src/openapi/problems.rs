@@ -163,6 +163,7 @@ fn own(route: &Route) -> &'static [Code] {
         "rotateSigningKeys" => &[Code::Conflict],
         "refresh" => &[Code::InvalidRefreshToken, Code::CsrfRejected],
         "logout" => &[Code::CsrfRejected],
+        "getApiKey" | "revokeApiKey" | "rotateApiKey" => &[Code::ApiKeyNotFound],
         "getJob" => &[Code::JobNotFound],
         "replayJob" => &[Code::JobNotFound, Code::Conflict],
         "purgeJobs" => &[Code::InvalidParameter],

@@ -1,5 +1,6 @@
 //! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
+mod api_keys;
 pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
@@ -95,6 +96,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
     let mut tables: Vec<_> = own.into_iter().filter_map(|table| table.as_object().cloned()).collect();
     let writes = writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
     tables.extend([
+        api_keys::all(),
         jobs::all(),
         oauth::all(),
         passkeys::all(),

@@ -54,6 +54,7 @@ codes! {
     ExecutionNotFound 404 "execution_not_found",
     BackupNotFound 404 "backup_not_found",
     MailNotFound 404 "mail_not_found",
+    ApiKeyNotFound 404 "api_key_not_found",
     JobNotFound 404 "job_not_found",
     SecretNotFound 404 "secret_not_found",
     TotpNotEnabled 404 "totp_not_enabled",

@@ -15,8 +15,8 @@ use crate::limits::WRITE_WAIT_MAX;
 use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
-    AuditRow, Error, answers, audit, changes, documents, executions, identities, jobs, keys, lockouts, mail,
-    migrate, secrets, transaction,
+    AuditRow, Error, answers, api_keys, audit, changes, documents, executions, identities, jobs, keys,
+    lockouts, mail, migrate, secrets, transaction,
 };
 
 /// A command in the queue.
@@ -104,6 +104,10 @@ pub(crate) enum Command {
     TrimMails(Job<mail::Trim, u64>),
     SetSecret(Job<secrets::Set, ()>),
     RemoveSecret(Job<String, ()>),
+    AddApiKey(Job<api_keys::ApiKey, ()>),
+    RotateApiKey(Job<api_keys::Rotate, ()>),
+    RemoveApiKey(Job<String, ()>),
+    TouchApiKey(Job<api_keys::Touch, ()>),
     AddJobs(Job<Vec<jobs::NewJob>, u64>),
     TakeJobs(Job<jobs::Take, Vec<jobs::DueJob>>),
     SettleJob(Job<jobs::Settle, ()>),
@@ -186,6 +190,10 @@ macro_rules! with_job {
             Command::TrimMails($job) => $body,
             Command::SetSecret($job) => $body,
             Command::RemoveSecret($job) => $body,
+            Command::AddApiKey($job) => $body,
+            Command::RotateApiKey($job) => $body,
+            Command::RemoveApiKey($job) => $body,
+            Command::TouchApiKey($job) => $body,
             Command::AddJobs($job) => $body,
             Command::TakeJobs($job) => $body,
             Command::SettleJob($job) => $body,
@@ -270,6 +278,10 @@ impl Command {
             Self::TrimMails(job) => job.run(session, mail::trim),
             Self::SetSecret(job) => job.run(session, secrets::set),
             Self::RemoveSecret(job) => job.run(session, secrets::remove),
+            Self::AddApiKey(job) => job.run(session, api_keys::add),
+            Self::RotateApiKey(job) => job.run(session, api_keys::rotate),
+            Self::RemoveApiKey(job) => job.run(session, api_keys::remove),
+            Self::TouchApiKey(job) => job.run(session, api_keys::touch),
             Self::AddJobs(job) => job.run(session, jobs::add_all),
             Self::TakeJobs(job) => job.run(session, jobs::take),
             Self::SettleJob(job) => job.run(session, jobs::settle),
