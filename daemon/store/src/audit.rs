@@ -289,7 +289,11 @@ mod tests {
         check(AuditFilter { outcome: Some(AuditOutcome::Denied), ..all() }, &["session.end"]);
         check(AuditFilter { target: some("user:2"), ..all() }, &["sessions"]);
         check(AuditFilter { identity: some("anonymous"), ..all() }, &["a"]);
-        check(AuditFilter { account: some("u"), ..all() }, &["session.begin"]);
+        check(
+            AuditFilter { account: some("1"), ..all() },
+            &["c", "b", "sessions", "session.end", "session.begin"],
+        );
+        check(AuditFilter { account: some("2"), ..all() }, &[]);
         check(AuditFilter { address: some("::1"), ..all() }, &["b"]);
         check(AuditFilter { request_id: some("s"), ..all() }, &["c"]);
         let soon = jiff::Timestamp::now() + std::time::Duration::from_secs(3_600);
