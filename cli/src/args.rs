@@ -59,6 +59,8 @@ pub enum Command {
     Functions(Functions),
     /// List, show and follow executions
     Executions(Executions),
+    /// Print what a function logged, and what it logs from now on
+    Logs(Logs),
     /// Create, change, disable, import and list users
     Users(Users),
     /// List and rotate the keys that sign access tokens
@@ -173,6 +175,19 @@ pub enum FunctionsCommand {
         /// Name of the function
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Name of the function
+    #[arg(long, value_name = "NAME")]
+    pub function: String,
+    /// Go on with lines as they come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// At most this many of those that are there
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub lines: u32,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ pub mod init;
 pub mod jobs;
 pub mod keys;
 pub mod lockouts;
+pub mod logs;
 pub mod mail;
 pub mod migrate;
 pub mod rules;
@@ -20,8 +21,15 @@ pub mod users;
 pub mod version;
 
 use alyx_protocol::isolation::{Layer, LayerState};
+use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
+
+use crate::client::Client;
+use crate::exit::{Failure, root_cause};
+
+/// A line of a stream is one object; more is not one.
+const LINE_MAX_BYTES: usize = 1 << 20;
 
 /// Members that hold the rows of a list answer.
 const ROW_MEMBERS: [&str; 17] = [
@@ -50,6 +58,30 @@ pub fn rows(answer: &Value) -> &[Value] {
         .as_array()
         .or_else(|| ROW_MEMBERS.iter().find_map(|member| answer.get(member)?.as_array()))
         .map_or(&[], Vec::as_slice)
+}
+
+/// Hands on each line of an answer that keeps being written, until it ends.
+pub async fn each_line(
+    client: &Client,
+    path: &str,
+    query: &[(&str, String)],
+    mut each: impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut stream = client.stream(path, query).await?.bytes_stream();
+    let mut pending: Vec<u8> = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|error| Failure::new(format!("the stream ended early: {}", root_cause(&error))))?;
+        pending.extend_from_slice(&chunk);
+        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = pending.drain(..=end).collect();
+            each(&line)?;
+        }
+        if pending.len() > LINE_MAX_BYTES {
+            return Err(Failure::new("a line of the stream is too long"));
+        }
+    }
+    Ok(())
 }
 
 /// A cell of a table: text as it is, nothing for null, JSON for the rest.

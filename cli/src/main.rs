@@ -62,6 +62,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Status => commands::status::run(&target, output).await,
         Command::Functions(args) => commands::functions::run(args, &target, output).await,
         Command::Executions(args) => commands::executions::run(args, &target, output).await,
+        Command::Logs(args) => commands::logs::run(args, &target, output).await,
         Command::Users(args) => commands::users::run(args, &target, output).await,
         Command::Keys(args) => commands::keys::run(args, &target, output).await,
         Command::Rules(args) => commands::rules::run(args, &target, output).await,

@@ -129,3 +129,47 @@ async fn schema_check_passes_on_and_names_places() {
     assert!(json.json().to_string().contains("fieldz"), "{json:#?}");
     cli.run(&["schema", "check", "nothing.yaml"]).await.expect_code(1);
 }
+
+#[tokio::test]
+async fn logs_and_executions_are_followed_as_they_come() {
+    let server = lab().await;
+    let cli = server.cli();
+    let call = r#"{"mode":"logs"}"#;
+    cli.run(&["functions", "invoke", "hostile-node", "-d", call]).await.expect_ok();
+    let mut logs = cli.follow(&["logs", "-f", "--function", "hostile-node"]);
+    // The line from before, and then one for each call that follows.
+    logs.until("a line on stdout").await;
+    let mut records = cli.follow(&["executions", "tail", "--function", "hostile-node"]);
+    let mut others = cli.follow(&["logs", "-f", "--function", "cold", "--json"]);
+    for _ in 0..2 {
+        cli.run(&["functions", "invoke", "hostile-node", "-d", call]).await.expect_ok();
+        logs.until("a line on stdout").await;
+    }
+    // It may begin to follow after the first calls, so it is given more of them.
+    let answered = async {
+        loop {
+            cli.run(&["functions", "invoke", "hostile-node", "-d", call]).await.expect_ok();
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    };
+    tokio::select! {
+        () = records.until("  ok  ") => {}
+        () = answered => {}
+    }
+    let streams = [&mut logs, &mut records, &mut others];
+    let anon = server.anon().get_path("/api/admin/functions/cold/logs?follow=true").await;
+    anon.expect_error(401, "unauthenticated");
+    let admin = server.over_admin_socket();
+    let wrong = admin.get_path("/api/admin/functions/cold/logs?follow=maybe").await;
+    wrong.expect_error(400, "invalid_parameter");
+    let unknown = admin.get_path("/api/admin/functions/nothing/logs?follow=true").await;
+    unknown.expect_error(404, "function_not_found");
+    cli.run(&["logs", "-f", "--function", "nothing"]).await.expect_code(1);
+    let once = cli.run(&["logs", "-n", "1", "--function", "hostile-node"]).await.expect_ok();
+    assert_eq!(once.out.lines().count(), 1, "{once:#?}");
+    server.stop().await;
+    // The daemon stopped, which is the end of every stream.
+    for stream in streams {
+        stream.end().await;
+    }
+}

@@ -118,8 +118,10 @@ async fn holds_for(who: &str) {
     tool.args(["--max-examples", if long { "200" } else { "8" }]);
     tool.args(["--phases", "coverage,fuzzing,stateful", "--continue-on-failure"]);
     tool.args(["--checks", CHECKS]).args(["--generation-database", "none", "--warnings", "off"]);
-    // It can be told to follow, and then answers for ever.
-    tool.args(["--exclude-operation-id", "listExecutions"]);
+    // They can be told to follow, and then answer for ever.
+    for operation in ["listExecutions", "functionLogs"] {
+        tool.args(["--exclude-operation-id", operation]);
+    }
     if let Some(token) = token {
         tool.arg("--header").arg(format!("Authorization: Bearer {token}"));
     }

@@ -1,17 +1,13 @@
 //! `alyx executions list|show|tail`.
 
-use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::functions::log_line;
-use super::{cell, milliseconds, rows};
+use super::{cell, each_line, milliseconds, rows};
 use crate::args::{Executions, ExecutionsCommand, Target};
 use crate::client::{Client, escape};
-use crate::exit::{Exit, Failure, root_cause};
+use crate::exit::{Exit, Failure};
 use crate::print::{self, Output};
-
-/// A line of the stream is one record; more is not a record.
-const RECORD_MAX_BYTES: usize = 1 << 20;
 
 pub async fn run(args: Executions, target: &Target, output: Output) -> Result<Exit, Failure> {
     let client = Client::new(target)?;
@@ -86,21 +82,7 @@ async fn show(client: &Client, id: &str, output: Output) -> Result<(), Failure> 
 
 /// Prints records as they come, until the daemon stops or the reader goes away.
 async fn tail(client: &Client, query: &[(&str, String)], output: Output) -> Result<(), Failure> {
-    let mut stream = client.stream("/api/admin/executions", query).await?.bytes_stream();
-    let mut pending: Vec<u8> = Vec::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk =
-            chunk.map_err(|error| Failure::new(format!("the stream ended early: {}", root_cause(&error))))?;
-        pending.extend_from_slice(&chunk);
-        while let Some(end) = pending.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = pending.drain(..=end).collect();
-            record(&line, output)?;
-        }
-        if pending.len() > RECORD_MAX_BYTES {
-            return Err(Failure::new("a record of the stream is too large"));
-        }
-    }
-    Ok(())
+    each_line(client, "/api/admin/executions", query, |line| record(line, output)).await
 }
 
 fn record(line: &[u8], output: Output) -> Result<(), Failure> {

@@ -265,6 +265,16 @@ impl Functions {
         self.0.sources.load().get(function).map(|source| source.recent(count))
     }
 
+    /// The newest lines of a function, oldest first, and those to come, until it is no longer declared;
+    /// `None` for an unknown one.
+    pub fn follow_lines(
+        &self,
+        function: &str,
+        count: usize,
+    ) -> Option<(Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>)> {
+        self.0.sources.load().get(function).map(|source| source.follow(count))
+    }
+
     /// Executions from now on, once they are recorded.
     pub fn follow(&self) -> broadcast::Receiver<Arc<Execution>> {
         self.0.recorder.follow()

@@ -17,6 +17,7 @@ mod cookies;
 mod cors;
 mod description;
 mod executions;
+mod follow;
 mod functions;
 mod health;
 mod pages;

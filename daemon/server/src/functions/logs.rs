@@ -10,8 +10,9 @@ use std::sync::Arc;
 use alyx_protocol::limits::LOG_LINE_MAX_BYTES;
 use alyx_protocol::worker::{LogLevel, cut};
 use serde::Serialize;
+use tokio::sync::broadcast;
 
-use super::limits::{LINES_PER_INVOCATION_MAX, RECENT_LINES_MAX, RECENT_LINES_MAX_BYTES};
+use super::limits::{FOLLOW_BEHIND_MAX, LINES_PER_INVOCATION_MAX, RECENT_LINES_MAX, RECENT_LINES_MAX_BYTES};
 
 /// Where a line came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -167,11 +168,17 @@ impl InvocationLog {
 pub struct RecentLines {
     lines: VecDeque<FunctionLine>,
     bytes: usize,
+    /// Whoever follows; none before the first.
+    followers: Option<broadcast::Sender<Arc<FunctionLine>>>,
 }
 
 impl RecentLines {
     /// Adds a line and forgets the oldest ones over the bound.
     pub fn push(&mut self, line: FunctionLine) {
+        if let Some(followers) = self.followers.as_ref().filter(|all| all.receiver_count() > 0) {
+            // The last one may have gone meanwhile.
+            drop(followers.send(Arc::new(line.clone())));
+        }
         self.bytes += line.line.message.len();
         self.lines.push_back(line);
         while self.lines.len() > RECENT_LINES_MAX || self.bytes > RECENT_LINES_MAX_BYTES {
@@ -185,6 +192,13 @@ impl RecentLines {
     /// The newest lines, oldest first.
     pub fn last(&self, count: usize) -> Vec<FunctionLine> {
         self.lines.iter().skip(self.lines.len().saturating_sub(count)).cloned().collect()
+    }
+
+    /// The newest lines, oldest first, and every line after them: none is missing and none comes twice.
+    pub fn follow(&mut self, count: usize) -> (Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>) {
+        let followers = self.followers.get_or_insert_with(|| broadcast::Sender::new(FOLLOW_BEHIND_MAX));
+        let to_come = followers.subscribe();
+        (self.last(count), to_come)
     }
 }
 
@@ -268,5 +282,24 @@ mod tests {
         let last = recent.last(usize::MAX);
         assert_eq!((last.len(), last[0].line.message.as_str()), (super::RECENT_LINES_MAX, "5"));
         assert_eq!(recent.last(1).len(), 1);
+    }
+
+    #[test]
+    fn whoever_follows_gets_every_line_once() {
+        let mut recent = RecentLines::default();
+        let push = |recent: &mut RecentLines, text: &str| {
+            recent.push(FunctionLine { execution: None, line: line(text) });
+        };
+        push(&mut recent, "a");
+        push(&mut recent, "b");
+        let (known, mut to_come) = recent.follow(1);
+        assert_eq!(known.iter().map(|line| line.line.message.as_str()).collect::<Vec<_>>(), ["b"]);
+        push(&mut recent, "c");
+        assert_eq!(recent.follow(0).0.len(), 0);
+        push(&mut recent, "d");
+        assert_eq!(to_come.try_recv().unwrap().line.message, "c");
+        assert_eq!(to_come.try_recv().unwrap().line.message, "d");
+        drop(recent);
+        assert!(to_come.try_recv().is_err());
     }
 }

@@ -12,7 +12,7 @@ use alyx_core::schema::{FunctionConfig, Runtime};
 use alyx_protocol::ids::Digest;
 use alyx_protocol::worker::LogLevel;
 use arc_swap::ArcSwapOption;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::bundle::{self, Durability, fingerprint};
@@ -140,6 +140,11 @@ impl Source {
     /// The recent lines, oldest first.
     pub fn recent(&self, count: usize) -> Vec<FunctionLine> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).last(count)
+    }
+
+    /// The recent lines, oldest first, and those to come.
+    pub fn follow(&self, count: usize) -> (Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).follow(count)
     }
 
     /// The lines for a successor of the same name.

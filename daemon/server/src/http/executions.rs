@@ -1,6 +1,5 @@
 //! Endpoints of execution records, for administrators.
 
-mod follow;
 mod get;
 mod list;
 mod shape;

@@ -399,8 +399,8 @@ pub fn execution_parameters(operation: &str) -> Vec<(&'static str, Value)> {
         for name in ["function", "outcome", "before"] {
             parameters.push((name, json!({ "type": "string" })));
         }
-        parameters
-            .push(("follow", json!({ "type": "boolean", "description": "Answers one JSON object a line" })));
     }
+    parameters
+        .push(("follow", json!({ "type": "boolean", "description": "Answers one JSON object a line" })));
     parameters
 }

@@ -6,9 +6,10 @@ use axum::response::Response;
 use http::StatusCode;
 use serde_json::json;
 
-use super::follow::{Wanted, follow};
 use super::shape::shape;
 use crate::app::App;
+use crate::functions::Execution;
+use crate::http::follow::follow;
 use crate::http::{AdminCaller, QueryPairs, json as answer};
 use crate::problem::{ApiError, Code};
 
@@ -30,7 +31,13 @@ pub async fn list(State(app): State<App>, _: AdminCaller, query: QueryPairs) -> 
         Some("true") if query.get("before").is_some() => {
             return Err(ApiError::new(Code::InvalidParameter, "before and follow exclude each other."));
         }
-        Some("true") => return Ok(follow(&app, Wanted { function, outcome })),
+        Some("true") => {
+            let wanted = move |execution: &Execution| {
+                function.as_ref().is_none_or(|function| *function == execution.function)
+                    && outcome.as_ref().is_none_or(|outcome| outcome == execution.outcome)
+            };
+            return Ok(follow(&app, &[], app.functions.follow(), wanted));
+        }
         Some(_) => return Err(ApiError::new(Code::InvalidParameter, "follow must be true or false.")),
     }
     let before_id = text("before");
