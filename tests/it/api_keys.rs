@@ -152,6 +152,10 @@ async fn scopes_of_functions_and_administration_open_what_they_name() {
     assert!(rows.to_string().contains("api_key.create"), "{rows}");
     audit.get("/api/admin/users").await.expect_error(403, "forbidden");
     audit.get(POSTS).await.expect_error(403, "forbidden");
+    let tried = audit.get("/api/admin/audit?action=api_key.refuse").await.expect_ok();
+    let row = &tried["entries"][0];
+    assert_eq!((&row["target"], &row["outcome"]), (&json!("/api/admin/users"), &json!("denied")), "{tried}");
+    assert_eq!(row["identity"], format!("key:{}", id_of(&audit)));
     let all = made(&server, &["admin:*"]).await;
     all.get("/api/admin/users").await.expect_ok();
     // Nothing opens the keys themselves, and the routes of administration are no rules of documents.

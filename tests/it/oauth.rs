@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use alyx_tests::mails::wait_in_folder;
 use alyx_tests::peers::{self, Server};
 use alyx_tests::{Answer, Client, PASSWORD, Project, TestServer};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -292,6 +293,20 @@ async fn m11_an_unverified_account_is_not_joined() {
     assert_eq!(parameter(&app, "error").as_deref(), Some("account_exists"), "{app}");
     let linked = stranger.get_path("/api/auth/oauth/linked").await.expect_ok();
     assert_eq!(linked["linked"], json!([]));
+    // The victim has the mailbox: with a new password the account is theirs, and nothing of the
+    // stranger's is left. Then it is joined.
+    let anon = scene.server.anon();
+    let forgot = json!({ "email": "ada@example.org" });
+    anon.post("/api/auth/password/forgot", forgot).await.expect_status(202);
+    let folder = scene.server.project.data().join("mail");
+    let token = wait_in_folder(&folder, "ada@example.org", "Set a new password").await.token();
+    let reset = json!({ "token": token, "password": "of the rightful owner" });
+    anon.post("/api/auth/password/reset", reset).await.expect_status(204);
+    stranger.get_path("/api/auth/me").await.expect_error(401, "invalid_token");
+    let body = json!({ "email": "ada@example.org", "password": PASSWORD });
+    anon.post("/api/auth/login", body).await.expect_error(401, "invalid_credentials");
+    let joined = scene.sign_in("corp").await;
+    assert_eq!((&joined["user"]["id"], &joined["user"]["verified"]), (&json!(stranger.id()), &json!(true)));
 
     // The other way round: a provider that did not verify the address.
     let admin = scene.server.over_admin_socket();

@@ -119,6 +119,8 @@ actions! {
     ApiKeyCreate "api_key.create",
     /// An API key got another secret.
     ApiKeyRotate "api_key.rotate",
+    /// An API key asked for administration that its scopes do not open.
+    ApiKeyRefuse "api_key.refuse",
     /// An API key was ended.
     ApiKeyRevoke "api_key.revoke",
     /// A job that was settled is carried out again.

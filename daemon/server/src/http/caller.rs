@@ -15,7 +15,8 @@ use super::answer::RequestId;
 use super::cookies;
 use super::query::QueryPairs;
 use crate::app::App;
-use crate::auth::Auth;
+use crate::audit::{self, Action, Event};
+use crate::auth::{Auth, Client};
 use crate::clock;
 use crate::problem::{ApiError, Code};
 use crate::throttle::{Class, Meter};
@@ -85,6 +86,10 @@ impl FromRequestParts<App> for AdminCaller {
         match caller.identity {
             _ if caller.identity.administers(area) => Ok(Self(caller)),
             Identity::ApiKey(_) => {
+                // A program that does what it was not made for: somebody may have found its key.
+                let client = Client::from_request_parts(parts, app).await?;
+                let event = Event::new(Action::ApiKeyRefuse, &caller.identity, &client).denied();
+                audit::record(&app.store, event.target(caller.facts.path)).await;
                 Err(ApiError::new(Code::Forbidden, "The scopes of this API key do not allow this."))
             }
             Identity::Anonymous => Err(ApiError::new(Code::Unauthenticated, "Sign in as an administrator.")),
