@@ -48,6 +48,8 @@ if [[ ${1:-} == tests ]]; then
     at_least qemu-storage-daemon 0 || missing+=(disks)
     { at_least mkfs.ext4 0 && at_least debugfs 0; } || missing+=(ext4)
     at_least findmnt 0 || missing+=(mount)
+    # Checks of the units, and sockets that are passed; systemd need not run.
+    { at_least systemd-analyze 0 && at_least systemd-socket-activate 0; } || missing+=(systemd)
 fi
 if [[ ${1:-} == vm ]]; then
     at_least qemu-system-x86_64 0 || missing+=(qemu)
@@ -62,13 +64,13 @@ if command -v apt-get >/dev/null; then
         [npm]=npm [venv]=python3-venv [cxx]=g++
         [qemu]=qemu-system-x86 [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox-static e2fsprogs zstd xz-utils'
         [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux')
+        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [systemd]=systemd)
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
         [qemu]=qemu-system-x86-core [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox e2fsprogs zstd xz'
         [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux)
+        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [systemd]=systemd)
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

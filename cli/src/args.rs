@@ -85,6 +85,9 @@ pub enum Command {
     Audit(Audit),
     /// Plan, apply and take back changes of the schema
     Migrate(Migrate),
+    /// Complete the supervisor's configuration with what this host has; its unit runs this
+    #[command(hide = true)]
+    SupervisorConfig(SupervisorConfig),
     /// Print the version, as --version does
     #[command(hide = true)]
     Version,
@@ -106,6 +109,16 @@ pub enum Template {
     Basic,
     /// Posts and comments with publish rules, and functions that use them
     Blog,
+}
+
+#[derive(Debug, Args)]
+pub struct SupervisorConfig {
+    /// What the operator decided, with `daemon_user` for `daemon_uid` and without `runtimes`
+    #[arg(long, value_name = "FILE", default_value = "/etc/alyx/supervisor.json")]
+    pub policy: PathBuf,
+    /// Write to this file instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

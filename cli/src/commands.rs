@@ -17,6 +17,7 @@ pub mod rules;
 pub mod schema;
 pub mod secrets;
 pub mod status;
+pub mod supervisor_config;
 pub mod users;
 pub mod version;
 

@@ -7,6 +7,7 @@
 //! | `backup` | backups, made and restored |
 //! | `backup_s3` | the same in a bucket of an object store |
 //! | `blog` | the example, end to end |
+//! | `activation` | sockets that a service manager passes, orders by signal |
 //! | `accounts` | accounts that are written as documents |
 //! | `access` | rules, tokens, administrators |
 //! | `ambient` | what a browser sends by itself, what nobody sent |
@@ -42,10 +43,12 @@
 //! | `contract` | the OpenAPI document, held against independent tools |
 //! | `control` | the supervisor against a hostile daemon |
 //! | `docs` | the documentation does what it says |
+//! | `units` | the units of systemd |
 //! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
 mod accounts;
+mod activation;
 mod ambient;
 mod api_keys;
 mod audit;
@@ -91,6 +94,7 @@ mod store;
 mod surface;
 mod throttle;
 mod tls;
+mod units;
 mod users;
 mod writes;
 

@@ -58,8 +58,9 @@ struct RunAs {
     gid: u32,
 }
 
+/// One runtime in the supervisor's configuration.
 #[derive(Serialize)]
-struct Runtime {
+pub struct Runtime {
     executable: PathBuf,
     arguments: Vec<String>,
     shim: Option<PathBuf>,
@@ -98,16 +99,7 @@ pub fn write(layout: &Layout, runtimes_dir: &Path) -> Result<Vec<Missing>, Failu
 
 /// The configuration that `alyx dev` uses on this host.
 pub fn build(folders: Folders, runtimes_dir: &Path) -> Result<(SupervisorConfig, Vec<Missing>), Failure> {
-    let mut runtimes = BTreeMap::new();
-    let mut missing = Vec::new();
-    for language in Language::ALL {
-        match host::find(language) {
-            Ok(found) => {
-                runtimes.insert(language.name(), runtime(language, found, runtimes_dir)?);
-            }
-            Err(why) => missing.push(Missing { name: language.name(), why, hint: language.hint() }),
-        }
-    }
+    let (runtimes, missing) = runtimes(runtimes_dir)?;
     let root = geteuid().is_root();
     let config = SupervisorConfig {
         isolation: IsolationMode::Available,
@@ -122,6 +114,20 @@ pub fn build(folders: Folders, runtimes_dir: &Path) -> Result<(SupervisorConfig,
         runtimes,
     };
     Ok((config, missing))
+}
+
+/// What the interpreters of this host are to the supervisor, and those that are missing.
+pub fn runtimes(folder: &Path) -> Result<(BTreeMap<&'static str, Runtime>, Vec<Missing>), Failure> {
+    let (mut runtimes, mut missing) = (BTreeMap::new(), Vec::new());
+    for language in Language::ALL {
+        match host::find(language) {
+            Ok(found) => {
+                runtimes.insert(language.name(), runtime(language, found, folder)?);
+            }
+            Err(why) => missing.push(Missing { name: language.name(), why, hint: language.hint() }),
+        }
+    }
+    Ok((runtimes, missing))
 }
 
 fn runtime(language: Language, found: host::Found, runtimes_dir: &Path) -> Result<Runtime, Failure> {

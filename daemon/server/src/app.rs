@@ -68,6 +68,12 @@ impl App {
         self.functions.renew();
         self.hooks.renew();
     }
+
+    /// The same, and the code of functions is read again.
+    pub fn read_again(&self) {
+        self.functions.read_again();
+        self.hooks.renew();
+    }
 }
 
 impl Deref for App {

@@ -53,6 +53,7 @@ use std::time::{Duration, SystemTime};
 
 use alyx_core::document::IdKind;
 use alyx_core::identity::{Identity, RequestFacts};
+use alyx_core::schema::FunctionConfig;
 use alyx_store::Store;
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
@@ -235,6 +236,15 @@ impl Functions {
     /// Takes the functions of the catalog in force over, and the secrets as they are now. Versions of
     /// what is no longer declared, declared differently or given other secrets serve what waits and end.
     pub fn renew(&self) {
+        self.take_over(|source, config, secrets| source.config == *config && *source.secrets == *secrets);
+    }
+
+    /// The same, and reads the code of every function again.
+    pub fn read_again(&self) {
+        self.take_over(|_, _, _| false);
+    }
+
+    fn take_over(&self, stays: impl Fn(&Source, &Arc<FunctionConfig>, &FunctionSecrets) -> bool) {
         let service = &self.0;
         let _one = service.renewing.lock().unwrap_or_else(PoisonError::into_inner);
         let (catalog, known) = (service.catalog.load(), service.secrets.all());
@@ -243,7 +253,7 @@ impl Functions {
         for (name, config) in &catalog.schema.functions {
             let secrets = FunctionSecrets::new(&config.secrets, &known);
             let source = match old.get(name) {
-                Some(source) if source.config == *config && *source.secrets == secrets => Arc::clone(source),
+                Some(source) if stays(source, config, &secrets) => Arc::clone(source),
                 changed => {
                     let recent = changed.map(|source| source.share_recent());
                     Source::start(Arc::clone(config), secrets, Arc::clone(&service.maker), recent)

@@ -25,7 +25,7 @@ mod query;
 pub mod routes;
 mod unread;
 
-pub use accept::{AdminPeers, Doors, ListenError, Listeners, UnknownGroup, serve};
+pub use accept::{AdminPeers, Doors, ListenError, Listeners, Passed, UnknownGroup, serve};
 pub use answer::json;
 pub use body::{Bodies, JsonBody};
 pub use caller::{AdminCaller, Caller, Params, UserCaller};

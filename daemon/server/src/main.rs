@@ -38,6 +38,7 @@ mod logging;
 mod mail;
 mod notify;
 mod openapi;
+mod orders;
 mod print;
 mod problem;
 mod process;

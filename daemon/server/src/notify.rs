@@ -11,6 +11,8 @@ use std::time::Duration;
 pub enum State {
     /// Requests are answered.
     Ready,
+    /// The project is read again; [`State::Ready`] follows.
+    Reloading,
     /// The order to stop has arrived.
     Stopping,
     /// Still alive.
@@ -45,6 +47,7 @@ fn period(microseconds: Option<&str>, pid: Option<&str>, own: u32) -> Option<Dur
 fn message(state: State) -> &'static [u8] {
     match state {
         State::Ready => b"READY=1",
+        State::Reloading => b"RELOADING=1",
         State::Stopping => b"STOPPING=1",
         State::Watchdog => b"WATCHDOG=1",
     }

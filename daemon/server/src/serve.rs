@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alyx_store::{OnChange, OnJobs, Options, Shipping, Store};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -24,13 +23,14 @@ use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
 use crate::hooks::Hooks;
-use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, UnknownGroup, routes, serve};
+use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, Passed, UnknownGroup, routes, serve};
 use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
 use crate::logging;
 use crate::mail::{self, Mail};
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
+use crate::orders::Orders;
 use crate::print;
 use crate::problem::error_chain;
 use crate::retention;
@@ -91,15 +91,16 @@ pub enum ServeError {
 /// Serves until it is told to stop.
 pub fn run(config: Config, mode: Mode, watch: Watch) -> Result<(), ServeError> {
     logging::start(&config.logging);
+    let passed = Passed::take().map_err(ListenError::from)?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Runtime)?;
-    let outcome = runtime.block_on(run_until_told(config, mode, watch));
+    let outcome = runtime.block_on(run_until_told(config, mode, watch, passed));
     // Everything was joined above; only a blocking call that outlived its caller may be left.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), ServeError> {
+async fn run_until_told(config: Config, mode: Mode, watch: Watch, passed: Passed) -> Result<(), ServeError> {
     // First, so that an order during the start is not missed.
     let mut orders = Orders::new().map_err(ServeError::Signals)?;
     let config = Arc::new(config);
@@ -113,9 +114,9 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     options.on_jobs = OnJobs(Arc::new(move || wake.send_modify(|count| *count += 1)));
     let users = UserCache::default();
     options.on_accounts = users.listener();
-    let hints = Hints { changes: latest, jobs, users };
+    let given = Given { changes: latest, jobs, users, passed };
     let store = Store::open(&options).map_err(ServeError::Store)?;
-    let served = serve_store(&config, mode, watch, (store.clone(), hints), &mut orders).await;
+    let served = serve_store(&config, mode, watch, (store.clone(), given), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
     served?;
     // The task is not cancelled and `close` does not panic: it reports.
@@ -124,29 +125,31 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch) -> Result<(), 
     Ok(())
 }
 
-/// What the writer tells of its commits.
-struct Hints {
+/// What the parts are given beside the database: what the writer tells of its commits, and sockets.
+struct Given {
     /// The highest sequence number of a change that was heard of.
     changes: watch::Receiver<u64>,
     /// Changes when there may be jobs that were not there before.
     jobs: watch::Receiver<u64>,
     /// What is kept in memory of accounts.
     users: UserCache,
+    /// Sockets of the service manager.
+    passed: Passed,
 }
 
 async fn serve_store(
     config: &Arc<Config>,
     mode: Mode,
     watch: Watch,
-    (store, hints): (Store, Hints),
+    (store, given): (Store, Given),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
-    let Hints { changes, jobs, users } = hints;
+    let Given { changes, jobs, users, passed } = given;
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
     let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
-    let listeners = Listeners::bind(config, &admin_peers).await?;
+    let listeners = Listeners::open(config, passed, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
     let backups = Backups::new(store.clone(), config, sealer.name().to_owned())?;
@@ -185,12 +188,17 @@ async fn serve_store(
         stopped: stopped.clone(),
     });
     let tasks = background(&app, watcher, jobs);
-    let doors =
-        Doors { router: routes::router(app), config: Arc::clone(config), mode, admin_peers, throttle };
+    let doors = Doors {
+        router: routes::router(app.clone()),
+        config: Arc::clone(config),
+        mode,
+        admin_peers,
+        throttle,
+    };
     let door = tokio::spawn(serve(listeners, doors, stopped));
     tell_ready(&auth, mode).await?;
     tracing::info!("serving {} at http://{address}", config.server.project.display());
-    orders.obey().await;
+    orders.obey(&app).await;
     stop.send_replace(true);
     join("the door", door.await);
     functions.shutdown(limits::SHUTDOWN_GRACE).await;
@@ -297,32 +305,6 @@ fn store_options(config: &Config) -> Options {
         waiting_bytes_max: config.backup.ship_limit_bytes as u64,
     });
     options
-}
-
-/// Signals that mean: stop.
-struct Orders {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Orders {
-    fn new() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Waits for an order and tells that it has come.
-    async fn obey(&mut self) {
-        let order = self.wait().await;
-        tracing::info!("stopping: {order}");
-        notify(State::Stopping);
-    }
-
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// Resolves when the order to stop was given, or its giver is gone.

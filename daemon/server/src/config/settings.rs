@@ -60,7 +60,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "listen",
         default: "`127.0.0.1:8090`",
         accepts: "an address with a port, such as 0.0.0.0:8090 or [::]:8090; port 0 takes a free one",
-        about: "Where the HTTP API is served.",
+        about: "Where the HTTP API is served. A socket that systemd passes is served in its place.",
         apply: Apply::One(|config, text| parse(&mut config.server.listen, text)),
     },
     Setting {
@@ -87,7 +87,7 @@ pub const SETTINGS: &[Setting] = &[
         section: "server",
         key: "admin_group",
         default: "none",
-        accepts: "the name of a group that the daemon is a member of",
+        accepts: "the name of a group; without socket activation, one that the daemon is a member of",
         about: "Members of this group are administrators over the admin socket as well.",
         apply: Apply::One(|config, text| {
             config.server.admin_group = Some(non_empty(text)?);

@@ -4,7 +4,7 @@
 //! Every connection is a task of one `JoinSet`; when the loop returns, none is left.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -30,20 +30,23 @@ use crate::throttle_key::throttle_key;
 mod connection;
 mod gate;
 mod head;
+mod passed;
 mod peers;
 mod stall;
 mod tls;
 
 pub use gate::Refusal;
+pub use passed::{Passed, PassedError};
 pub use peers::{AdminPeers, UnknownGroup};
 pub use tls::TlsError;
 
-/// Sockets that are bound and listening.
+/// Sockets that are listening.
 pub struct Listeners {
     tcp: TcpListener,
     tls: Option<(TcpListener, Arc<Certificate>)>,
     admin: UnixListener,
-    admin_path: PathBuf,
+    /// Of the socket that is ours to remove.
+    admin_path: Option<PathBuf>,
 }
 
 /// What the loop serves.
@@ -74,22 +77,34 @@ pub enum ListenError {
     AdminInUse { path: PathBuf },
     #[error(transparent)]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Passed(#[from] PassedError),
 }
 
 impl Listeners {
-    /// Binds all sockets; that for TLS if there is a certificate for it.
-    pub async fn bind(config: &Config, admin_peers: &AdminPeers) -> Result<Self, ListenError> {
-        let bind = async |address| {
-            TcpListener::bind(address).await.map_err(|source| ListenError::Tcp { address, source })
-        };
-        let tcp = bind(config.server.listen).await?;
+    /// Takes the sockets that were passed and binds the others; that for TLS if there is a certificate for it.
+    pub async fn open(
+        config: &Config,
+        passed: Passed,
+        admin_peers: &AdminPeers,
+    ) -> Result<Self, ListenError> {
+        if passed.https.is_some() && config.tls.is_none() {
+            return Err(PassedError::NoCertificate.into());
+        }
+        let tcp = listen(passed.http, config.server.listen).await?;
         let tls = match &config.tls {
-            Some(tls) => Some((bind(tls.listen).await?, Certificate::load(&tls.files)?)),
+            Some(tls) => Some((listen(passed.https, tls.listen).await?, Certificate::load(&tls.files)?)),
             None => None,
         };
         let path = config.server.admin_socket.clone();
-        let admin = bind_admin(&path, admin_peers).await?;
-        Ok(Self { tcp, tls, admin, admin_path: path })
+        let (admin, admin_path) = match passed.admin {
+            Some(socket) => {
+                let taken = socket.set_nonblocking(true).and_then(|()| UnixListener::from_std(socket));
+                (taken.map_err(|source| ListenError::Admin { path, source })?, None)
+            }
+            None => (bind_admin(&path, admin_peers).await?, Some(path)),
+        };
+        Ok(Self { tcp, tls, admin, admin_path })
     }
 
     /// The address that is served, with the port that was taken for port 0.
@@ -110,10 +125,21 @@ impl Listeners {
     }
 }
 
+async fn listen(
+    passed: Option<std::net::TcpListener>,
+    address: std::net::SocketAddr,
+) -> Result<TcpListener, ListenError> {
+    let listener = match passed {
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+        None => TcpListener::bind(address).await,
+    };
+    listener.map_err(|source| ListenError::Tcp { address, source })
+}
+
 /// The umask of the process makes the socket 0600 before anybody can connect.
 async fn bind_admin(path: &Path, admin_peers: &AdminPeers) -> Result<UnixListener, ListenError> {
     let failed = |source| ListenError::Admin { path: path.to_owned(), source };
-    if tokio::net::UnixStream::connect(path).await.is_ok() {
+    if UnixStream::connect(path).await.is_ok() {
         return Err(ListenError::AdminInUse { path: path.to_owned() });
     }
     match std::fs::remove_file(path) {
@@ -129,7 +155,7 @@ async fn bind_admin(path: &Path, admin_peers: &AdminPeers) -> Result<UnixListene
 }
 
 /// Serves until `stop` becomes true, then lets requests in flight finish within
-/// [`limits::SHUTDOWN_GRACE`]. Removes the admin socket.
+/// [`limits::SHUTDOWN_GRACE`]. Removes the admin socket, unless it was passed.
 pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver<bool>) {
     let server = Server {
         doors: Arc::new(doors),
@@ -169,22 +195,20 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
                 Err(error) => pause(&error).await,
             },
             accepted = listeners.admin.accept() => match accepted {
-                Ok((stream, _)) => match stream.peer_cred() {
-                    Ok(peer) if server.doors.admin_peers.accepts(peer.uid()) => {
-                        if let Some(connection) = server.open(Peer::Admin { uid: peer.uid() }, Scheme::Http) {
-                            connections.spawn(connection.serve(stream));
-                        }
+                Ok((stream, _)) => {
+                    if let Some(connection) = server.open_admin(&stream) {
+                        connections.spawn(connection.serve(stream));
                     }
-                    Ok(peer) => tracing::warn!(uid = peer.uid(), "refused uid {} at the admin socket", peer.uid()),
-                    Err(error) => tracing::warn!(%error, "refused a peer without credentials at the admin socket"),
-                },
+                }
                 Err(error) => pause(&error).await,
             },
         }
     }
     drop((listeners.tcp, listeners.tls));
     drop(listeners.admin);
-    if let Err(error) = std::fs::remove_file(&listeners.admin_path) {
+    if let Some(path) = &listeners.admin_path
+        && let Err(error) = std::fs::remove_file(path)
+    {
         tracing::debug!(%error, "the admin socket was gone already");
     }
     let finished = tokio::time::timeout(limits::SHUTDOWN_GRACE, server.graceful.shutdown()).await;
@@ -235,12 +259,31 @@ impl Server {
             doors: Arc::clone(&self.doors),
             peer,
             scheme,
+            refusal: None,
             unread: self.unread.of_connection(),
             requests: Arc::clone(&self.requests),
             watcher: self.graceful.watcher(),
             slot,
             place,
         })
+    }
+
+    /// The same for the admin socket. Whoever is not an administrator gets one answer, which says so.
+    fn open_admin(&self, stream: &UnixStream) -> Option<Connection> {
+        let uid = match stream.peer_cred() {
+            Ok(peer) => peer.uid(),
+            Err(error) => {
+                tracing::warn!(%error, "refused a peer without credentials at the admin socket");
+                return None;
+            }
+        };
+        if self.doors.admin_peers.accepts(uid) {
+            return self.open(Peer::Admin { uid }, Scheme::Http);
+        }
+        tracing::warn!(uid, "refused uid {uid} at the admin socket");
+        // Strangers share the room of one address, one that no peer of the network has.
+        let stranger = self.open(Peer::Remote(Ipv4Addr::UNSPECIFIED.into()), Scheme::Http)?;
+        Some(Connection { refusal: Some(Refusal::NotAdministrator { uid }), ..stranger })
     }
 
     fn place(&self, peer: Peer) -> Option<Option<Place>> {

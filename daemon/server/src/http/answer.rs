@@ -173,6 +173,13 @@ fn refused(refusal: Refusal) -> Response {
             let detail = format!("The head may have {HEAD_MAX_BYTES} bytes and {HEADERS_MAX} headers.");
             ApiError::new(Code::HeadTooLarge, detail)
         }
+        Refusal::NotAdministrator { uid } => {
+            let detail = format!(
+                "The user with the id {uid} may not use the admin socket. It is for root and for members of \
+                 the group that `server.admin_group` names."
+            );
+            ApiError::new(Code::Forbidden, detail)
+        }
         Refusal::Overloaded => {
             return ApiError::new(Code::Overloaded, "Too many requests at once; try again.").into_response();
         }

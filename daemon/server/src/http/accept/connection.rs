@@ -29,6 +29,8 @@ pub struct Connection {
     pub doors: Arc<Doors>,
     pub peer: Peer,
     pub scheme: Scheme,
+    /// Every request on it is refused with this.
+    pub refusal: Option<Refusal>,
     pub unread: Unread,
     /// Room for requests, of all connections.
     pub requests: Arc<Semaphore>,
@@ -43,7 +45,7 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Self { doors, peer, scheme, unread, requests, watcher, slot, place } = self;
+        let Self { doors, peer, scheme, refusal: always, unread, requests, watcher, slot, place } = self;
         let timeout = doors.config.server.header_timeout;
         let (refused, busy) = (Refused::default(), Arc::new(Busy::default()));
         let io = Gate::new(Stall::new(stream, limits::WRITE_STALL_MAX), Arc::clone(&refused), timeout);
@@ -54,7 +56,7 @@ impl Connection {
             let room = Arc::clone(&requests).try_acquire_owned();
             let stand_in = request.method().as_str() == REFUSED;
             let refusal = refused.get().copied().filter(|_| stand_in);
-            let refusal = refusal.or(room.is_err().then_some(Refusal::Overloaded));
+            let refusal = refusal.or(always).or(room.is_err().then_some(Refusal::Overloaded));
             async move {
                 let arrival = Arrival { peer, scheme, refusal };
                 let answered = answer(&doors, arrival, &unread, request.map(Body::new)).await;

@@ -45,6 +45,11 @@ pub enum Refusal {
     TooLarge,
     /// There are too many others.
     Overloaded,
+    /// It came over the admin socket from a user who may not use it.
+    NotAdministrator {
+        /// Who the kernel says it is.
+        uid: u32,
+    },
 }
 
 /// The refusal of a connection, once there is one.
