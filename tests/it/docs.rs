@@ -107,11 +107,11 @@ async fn getting_started() {
 }
 
 #[tokio::test]
-async fn the_examples_of_changes_and_backups_work() {
+async fn the_examples_of_changes_realtime_and_backups_work() {
     let read = |page: &str| fs::read_to_string(tree::root().join(page)).unwrap();
-    let text = read("docs/changes.md") + &read("docs/backup.md");
+    let text = read("docs/changes.md") + &read("docs/realtime.md") + &read("docs/backup.md");
     let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
-    assert!(steps.len() >= 5);
+    assert!(steps.len() >= 6);
     let server = TestServer::start(Project::example("basic")).await;
     follow(&steps, &server.project.folder(), Some(&server)).await;
     server.stop().await;

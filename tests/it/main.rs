@@ -21,6 +21,7 @@
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
 //! | `mail` | mails: sent once, tried again, in the words of the project |
+//! | `realtime` | changes as they happen |
 //! | `registration` | registering where addresses are verified first |
 //! | `enumeration` | whether answers and times tell which accounts exist |
 //! | `recovery` | verified addresses, forgotten passwords, other addresses |
@@ -80,6 +81,7 @@ mod newcomer;
 mod oauth;
 mod passkeys;
 mod queries;
+mod realtime;
 mod recovery;
 mod registration;
 mod reload;

@@ -96,6 +96,12 @@ impl Client {
         self.session()["user"]["id"].as_str().expect("an account has an id")
     }
 
+    /// Its token, if it has signed in.
+    #[must_use]
+    pub fn try_token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
     #[must_use]
     pub fn token(&self) -> &str {
         self.token.as_deref().expect("this client has signed in")

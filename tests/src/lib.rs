@@ -33,6 +33,7 @@ pub mod leftovers;
 pub mod mails;
 pub mod peers;
 pub mod project;
+pub mod realtime;
 pub mod server;
 pub mod supervisor;
 pub mod tree;

@@ -32,6 +32,8 @@ pub struct CollectionEntry {
     pub list: Option<Arc<Rule>>,
     /// Who may be told of changes to a document.
     pub subscribe: Option<Arc<Rule>>,
+    /// The same rule in the form of a list, for subscriptions; what has no SQL form is a post filter.
+    pub watch: Option<Arc<Rule>>,
     /// Who may update, with `old` and `doc`.
     pub update: Option<Arc<Rule>>,
     /// Who may delete, with `old`.
@@ -40,6 +42,8 @@ pub struct CollectionEntry {
     pub fields: FieldRules,
     /// Whether a rule reads `request.body`.
     pub reads_body: bool,
+    /// Whether what may be seen depends on `request.time`, so that it changes by itself.
+    pub reads_time: bool,
 }
 
 /// The compiled rules of a collection's fields, by place of the field. A field without one follows
@@ -97,6 +101,11 @@ impl Catalog {
     #[must_use]
     pub fn collection(&self, name: &str) -> Option<&CollectionEntry> {
         self.collections.get(name)
+    }
+
+    /// All collections.
+    pub fn collections(&self) -> impl Iterator<Item = &CollectionEntry> {
+        self.collections.values()
     }
 
     /// A function by name.
@@ -174,6 +183,7 @@ impl Compiler<'_> {
             }
         }
         self.diagnostics.extend(seen);
+        let watch = rules.subscribe.as_ref().and_then(|source| self.watch_rule(source, collection));
         let create = self.compile(rules.create.as_ref(), Scope::Create(collection));
         let update = self.compile(rules.update.as_ref(), Scope::Update(collection));
         let delete = self.compile(rules.delete.as_ref(), Scope::Delete(collection));
@@ -184,8 +194,28 @@ impl Compiler<'_> {
         let operations = [&create, &get, &list, &subscribe, &update, &delete].into_iter().flatten();
         let of_fields = fields.read.iter().chain(&fields.write).map(|(_, rule)| rule);
         let reads_body = operations.chain(of_fields).any(|rule| rule.reads_body());
+        let shown = [&list, &watch].into_iter().flatten().chain(fields.read.iter().map(|(_, rule)| rule));
+        let reads_time = shown.into_iter().any(|rule| rule.reads_time());
         let collection = Arc::clone(collection);
-        CollectionEntry { collection, create, get, list, subscribe, update, delete, fields, reads_body }
+        CollectionEntry {
+            collection,
+            create,
+            get,
+            list,
+            subscribe,
+            watch,
+            update,
+            delete,
+            fields,
+            reads_body,
+            reads_time,
+        }
+    }
+
+    /// A rule that is compiled, and reported, as that of `subscribe` already.
+    fn watch_rule(&self, source: &RuleSource, collection: &Arc<Collection>) -> Option<Arc<Rule>> {
+        let source = RuleSource { post_filter: true, ..source.clone() };
+        Rule::compile_in(self.schema, &source, Scope::List(collection)).ok().map(Arc::new)
     }
 
     fn field_rules<'c>(

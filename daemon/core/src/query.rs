@@ -27,7 +27,7 @@ mod sort;
 mod test;
 
 pub use aggregate::{Aggregate, AggregateQuery, Function, parse_aggregate};
-pub use condition::parse_where;
+pub use condition::{parse_where, where_term};
 pub use cursor::encode_cursor;
 pub use expand::{EXPAND_MEMBER, Expand, Link};
 pub use params::{Shown, parse_get, parse_list};

@@ -20,6 +20,7 @@ mod place;
 mod predicate;
 mod scan;
 mod sight;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -209,6 +210,21 @@ impl Rule {
         let mut reads = false;
         self.root.visit(&mut |node| reads |= matches!(node.kind, Kind::Request(RequestFact::Body)));
         reads
+    }
+
+    /// Whether it reads `request.time`, so that its outcome changes by itself.
+    #[must_use]
+    pub fn reads_time(&self) -> bool {
+        let mut reads = false;
+        self.root.visit(&mut |node| reads |= matches!(node.kind, Kind::Request(RequestFact::Time)));
+        reads
+    }
+
+    /// What a document must have for the rule to allow it: at least one of these fields with this value.
+    /// `None` if there is no such list. See [`RowFilter`].
+    #[must_use]
+    pub fn terms(&self, identity: &Identity, request: &RequestFacts) -> Option<Vec<(usize, Value)>> {
+        terms::terms(&self.root, Facts::new(identity, request))
     }
 
     /// Places of the fields of `doc` that it reads.

@@ -19,6 +19,7 @@ use crate::hooks::Hooks;
 use crate::http::Bodies;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
+use crate::realtime::Hub;
 use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
@@ -44,6 +45,7 @@ pub struct Parts {
     pub backups: Backups,
     pub functions: Functions,
     pub hooks: Hooks,
+    pub realtime: Hub,
     pub throttle: Throttle,
     /// What goes on when whoever asked for it is gone.
     pub tasks: Tasks,
@@ -67,6 +69,7 @@ impl App {
     pub fn renew(&self) {
         self.functions.renew();
         self.hooks.renew();
+        self.realtime.renew();
     }
 
     /// The same, and the code of functions is read again.

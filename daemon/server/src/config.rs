@@ -34,6 +34,7 @@ pub struct Config {
     pub auth: Auth,
     pub oauth: Vec<Provider>,
     pub limits: Limits,
+    pub realtime: Realtime,
     pub mail: Mail,
     pub functions: Functions,
     pub sandbox: Sandbox,
@@ -175,6 +176,22 @@ pub struct Limits {
     pub functions_per_minute: Option<u32>,
     pub auth_per_minute: Option<u32>,
     pub admin_per_minute: Option<u32>,
+}
+
+/// Bounds of realtime connections.
+#[derive(Clone, Debug)]
+pub struct Realtime {
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub connections_per_identity: usize,
+    /// Of one connection.
+    pub subscriptions: usize,
+    /// Bytes of a message of a client.
+    pub message_bytes: usize,
+    pub messages_per_second: u32,
+    /// Bytes that may wait for one connection.
+    pub queue_bytes: usize,
+    pub heartbeat: Duration,
 }
 
 /// Who may make an account.
@@ -454,6 +471,16 @@ impl Config {
                 functions_per_minute: limit(1_200),
                 auth_per_minute: limit(300),
                 admin_per_minute: limit(3_000),
+            },
+            realtime: Realtime {
+                connections: 10_000,
+                connections_per_address: 256,
+                connections_per_identity: 64,
+                subscriptions: 64,
+                message_bytes: 64 << 10,
+                messages_per_second: 20,
+                queue_bytes: 1 << 20,
+                heartbeat: Duration::from_secs(25),
             },
             mail: Mail::defaults(mode),
             functions: Functions {

@@ -22,6 +22,7 @@ mod functions;
 mod health;
 mod pages;
 mod query;
+mod realtime;
 pub mod routes;
 mod unread;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Connections at once over all listeners.
-pub const CONNECTIONS_MAX: usize = 4_096;
+pub const CONNECTIONS_MAX: usize = 12_288;
 
 /// Files this process may have open, if the hard limit allows as many: connections, the database, two
 /// for each worker.
@@ -316,3 +316,36 @@ pub const PASSKEY_NAME_MAX: usize = 100;
 
 /// Access tokens whose signature is remembered to be right; each takes about half a kilobyte.
 pub const VERIFIED_TOKENS_MAX: usize = 8_192;
+
+/// Bytes of a subscription's id.
+pub const REALTIME_ID_MAX_BYTES: usize = 64;
+
+/// Documents that a subscription holds.
+pub const REALTIME_LIMIT_MAX: u32 = 500;
+
+/// How long what was told is remembered for clients that come back.
+pub const REALTIME_LINGER: Duration = Duration::from_secs(60);
+
+/// Views that are remembered for them.
+pub const REALTIME_PAST_MAX: usize = 8;
+
+/// Pause after a read that failed.
+pub const REALTIME_RETRY: Duration = Duration::from_millis(200);
+
+/// How often subscriptions are looked at whose rules depend on the time.
+pub const REALTIME_TIMED_EVERY: Duration = Duration::from_secs(10);
+
+/// Reads for subscriptions at once, so that there is room for others.
+pub const REALTIME_READS_MAX: usize = 4;
+
+/// How long a client whose token has ended may take to send another.
+pub const REALTIME_REAUTH_MAX: Duration = Duration::from_secs(60);
+
+/// How long there may be no room in the queue of a connection.
+pub const REALTIME_SLOW_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection that is to end may take to be told so.
+pub const REALTIME_CLOSE_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes that a WebSocket may hold that the kernel does not take.
+pub const REALTIME_WRITE_MAX_BYTES: usize = 128 * 1024 * 1024;

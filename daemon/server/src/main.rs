@@ -42,6 +42,7 @@ mod orders;
 mod print;
 mod problem;
 mod process;
+mod realtime;
 mod restore;
 mod retention;
 mod rules;

@@ -154,6 +154,12 @@ fn responses(route: &Route, place: &Place) -> Value {
             let page = json!({ "text/html": { "schema": { "type": "string" } } });
             (200, json!({ "description": "A page", "content": page }))
         }
+        Success::Stream => {
+            responses
+                .insert("101".to_owned(), json!({ "description": "A WebSocket, subprotocol `alyx.v1`" }));
+            let stream = json!({ "text/event-stream": { "schema": { "type": "string" } } });
+            (200, json!({ "description": "Server-sent events", "content": stream }))
+        }
         Success::Redirect => (303, json!({ "description": "Go on at `Location`" })),
         Success::Json(status, shape) => {
             (status, json!({ "description": "Done", "content": content(shape, place) }))
@@ -197,6 +203,7 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         "listChanges" => shapes::store::change_parameters(),
         "pruneBackups" => shapes::store::prune_parameters(),
         "listUsers" => shapes::page_parameters(),
+        "openRealtime" => vec![("subscribe", json!({ "type": "array", "items": { "type": "string" } }))],
         "listJobs" => shapes::jobs::list_parameters(),
         "purgeJobs" => shapes::jobs::purge_parameters(),
         "listMails" => shapes::mail_parameters(),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alyx_store::{OnChange, OnJobs, Options, Shipping, Store};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -33,6 +34,7 @@ use crate::openapi::OpenApi;
 use crate::orders::Orders;
 use crate::print;
 use crate::problem::error_chain;
+use crate::realtime::{Connection, Doubts, Hub};
 use crate::retention;
 use crate::seal::{KeyFileError, Sealer};
 use crate::secrets::Secrets;
@@ -113,8 +115,9 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch, passed: Passed
     let (wake, jobs) = watch::channel(0);
     options.on_jobs = OnJobs(Arc::new(move || wake.send_modify(|count| *count += 1)));
     let users = UserCache::default();
-    options.on_accounts = users.listener();
-    let given = Given { changes: latest, jobs, users, passed };
+    let doubts = Doubts::new();
+    options.on_accounts = doubts.0.listener(users.listener());
+    let given = Given { changes: latest, jobs, users, doubts, passed };
     let store = Store::open(&options).map_err(ServeError::Store)?;
     let served = serve_store(&config, mode, watch, (store.clone(), given), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
@@ -133,6 +136,8 @@ struct Given {
     jobs: watch::Receiver<u64>,
     /// What is kept in memory of accounts.
     users: UserCache,
+    /// Whose rights may be different, and where they come out.
+    doubts: (Doubts, UnboundedReceiver<Arc<Connection>>),
     /// Sockets of the service manager.
     passed: Passed,
 }
@@ -144,7 +149,7 @@ async fn serve_store(
     (store, given): (Store, Given),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
-    let Given { changes, jobs, users, passed } = given;
+    let Given { changes, jobs, users, doubts, passed } = given;
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let catalog = catalogs.handle();
     let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
@@ -164,6 +169,8 @@ async fn serve_store(
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone(), secrets.clone())?;
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
+    let told = (doubts, changes.clone(), stopped.clone());
+    let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
@@ -179,6 +186,7 @@ async fn serve_store(
         changes: Feed::new(store.clone(), catalog.clone(), changes, stopped.clone()),
         hooks: Hooks::new(catalog.clone(), functions.clone(), Triggers::new(store.clone())),
         functions: functions.clone(),
+        realtime: realtime.map_err(ServeError::Store)?,
         throttle: throttle.clone(),
         tasks: work.clone(),
         openapi: OpenApi::new(catalog),
@@ -188,13 +196,8 @@ async fn serve_store(
         stopped: stopped.clone(),
     });
     let tasks = background(&app, watcher, jobs);
-    let doors = Doors {
-        router: routes::router(app.clone()),
-        config: Arc::clone(config),
-        mode,
-        admin_peers,
-        throttle,
-    };
+    let (router, config) = (routes::router(app.clone()), Arc::clone(config));
+    let doors = Doors { router, config: Arc::clone(&config), mode, admin_peers, throttle };
     let door = tokio::spawn(serve(listeners, doors, stopped));
     tell_ready(&auth, mode).await?;
     tracing::info!("serving {} at http://{address}", config.server.project.display());
@@ -203,8 +206,7 @@ async fn serve_store(
     join("the door", door.await);
     functions.shutdown(limits::SHUTDOWN_GRACE).await;
     join("functions", functions_task.await);
-    work.join(tokio::time::Instant::now() + limits::SHUTDOWN_GRACE).await;
-    join_all(tasks).await;
+    join_all(&work, tasks).await;
     Ok(())
 }
 
@@ -222,11 +224,13 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     let kept = (config.changes.clone(), config.audit.clone());
     tasks.spawn(retention::run(app.store.clone(), kept, stopped()));
+    tasks.spawn(app.realtime.clone().run(stopped()));
     tasks.spawn(feed_watchdog(stopped()));
     tasks
 }
 
-async fn join_all(mut tasks: JoinSet<()>) {
+async fn join_all(work: &Tasks, mut tasks: JoinSet<()>) {
+    work.join(tokio::time::Instant::now() + limits::SHUTDOWN_GRACE).await;
     while let Some(joined) = tasks.join_next().await {
         join("a task", joined);
     }

@@ -144,12 +144,14 @@ pub(crate) fn rotate(session: &mut Session<'_>, input: Rotate) -> Result<(), Err
              WHERE id = ?1",
         )?
         .execute(params![id, hash, keep_until.map(time::to_text), session.now])?;
+    session.changes.touch(&id);
     if rotated == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 
 pub(crate) fn remove(session: &mut Session<'_>, id: String) -> Result<(), Error> {
     let removed =
-        session.connection.prepare_cached("DELETE FROM _alyx_api_keys WHERE id = ?")?.execute([id])?;
+        session.connection.prepare_cached("DELETE FROM _alyx_api_keys WHERE id = ?")?.execute([&id])?;
+    session.changes.touch(&id);
     if removed == 0 { Err(Error::NotFound) } else { Ok(()) }
 }
 

@@ -11,7 +11,7 @@ use alyx_core::document::{Access, Document, write_json};
 use alyx_core::schema::Collection;
 use alyx_core::value::Value;
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 pub use consumers::Consumer;
 pub(crate) use consumers::{SetConsumer, remove as remove_consumer, set as set_consumer};
@@ -132,6 +132,12 @@ impl Store {
     pub fn trim_changes(&self, keep: u64, older_than: Timestamp) -> Pending<u64> {
         self.write(Command::TrimChanges, Trim { keep, older_than })
     }
+}
+
+/// Where the feed ends.
+pub(crate) fn last(connection: &Connection) -> Result<Position, Error> {
+    let (seq, incarnation) = backup::position(connection)?;
+    Ok(Position { incarnation, seq })
 }
 
 /// Documents changed and the feed does not tell how: whoever follows it from before must start anew.

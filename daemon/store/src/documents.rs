@@ -24,7 +24,7 @@ use rusqlite::params_from_iter;
 
 pub use aggregate::AggregatePage;
 pub use explain::Plan;
-pub use list::ListPage;
+pub use list::{ListPage, Watched};
 pub(crate) use read::{Where, fetch, find, select, select_where};
 
 use crate::changes::{self, Change};
@@ -138,6 +138,11 @@ impl Store {
     /// [`Error::AnswerTooLarge`].
     pub fn list(&self, collection: Arc<Collection>, query: ListQuery) -> Pending<ListPage> {
         self.read(Lane::Scan, move |connection| list::list(connection, &collection, &query))
+    }
+
+    /// What a query finds, with the place in the change feed at which it does. Fails like a list.
+    pub fn watch(&self, collection: Arc<Collection>, query: ListQuery) -> Pending<Watched> {
+        self.read(Lane::Scan, move |connection| list::watch(connection, &collection, &query))
     }
 
     /// Calculates over the documents that a query asks for.

@@ -68,7 +68,7 @@ pub use api_keys::ApiKey;
 pub use audit::{AuditFilter, AuditOutcome, AuditPage, AuditRecord, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
-pub use documents::{AggregatePage, ListPage, Plan};
+pub use documents::{AggregatePage, ListPage, Plan, Watched};
 pub use error::Error;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};

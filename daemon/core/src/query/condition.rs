@@ -15,7 +15,9 @@ use super::reading::Reading;
 use super::test::{OPERATORS, Operator, build, negate};
 use crate::document::members as json_members;
 use crate::limits::{NAME_MAX_BYTES, TERMS_MAX, WHERE_DEPTH_MAX, WHERE_MAX_BYTES};
+use crate::schema::FieldKind;
 use crate::sql::SqlExpr;
+use crate::value::Value;
 
 const PARAM: &str = "where";
 
@@ -26,6 +28,29 @@ const PARAM: &str = "where";
 /// See [`QueryError`]; the first problem is reported.
 pub fn parse_where(reading: Reading<'_>, text: &str) -> Result<SqlExpr, QueryError> {
     parse(reading, text, &mut 0)
+}
+
+/// A field and a value that every document has which a `where` selects, if its outermost conditions name
+/// one. The text has been read by [`parse_where`].
+#[must_use]
+pub fn where_term(reading: Reading<'_>, text: &str) -> Option<(usize, Value)> {
+    let members = json_members(text.as_bytes()).ok()?;
+    members.iter().find_map(|(name, raw)| {
+        let (place, field) = reading.field(name)?;
+        let raw = raw.get().trim();
+        let exact = !matches!(
+            field.kind,
+            FieldKind::Float
+                | FieldKind::RichText(_)
+                | FieldKind::Timestamp
+                | FieldKind::Json
+                | FieldKind::Blob
+        );
+        if !exact || raw == "null" || raw.starts_with(['{', '[']) {
+            return None;
+        }
+        Some((place, Operand::Json(raw.to_owned()).typed(PARAM, field).ok()?))
+    })
 }
 
 /// The same, counting the conditions.

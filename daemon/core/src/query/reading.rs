@@ -20,6 +20,8 @@ pub struct Reading<'a> {
     entry: &'a CollectionEntry,
     identity: &'a Identity,
     request: &'a RequestFacts,
+    /// Whether the collection is watched rather than listed.
+    watches: bool,
 }
 
 impl<'a> Reading<'a> {
@@ -31,7 +33,14 @@ impl<'a> Reading<'a> {
         identity: &'a Identity,
         request: &'a RequestFacts,
     ) -> Option<Self> {
-        Some(Self { catalog, entry: catalog.collection(collection)?, identity, request })
+        Some(Self { catalog, entry: catalog.collection(collection)?, identity, request, watches: false })
+    }
+
+    /// The same for somebody who wants to be told of changes: the rule is that of `subscribe`. What lies
+    /// behind relations is listed as ever.
+    #[must_use]
+    pub const fn watching(self) -> Self {
+        Self { watches: true, ..self }
     }
 
     /// The collection.
@@ -50,7 +59,8 @@ impl<'a> Reading<'a> {
     #[must_use]
     pub fn rule(&self) -> RowFilter {
         let free = self.identity.is_free_of_rules(&self.entry.collection.name, Touch::Read);
-        match (&self.entry.list, free) {
+        let rule = if self.watches { &self.entry.watch } else { &self.entry.list };
+        match (rule, free) {
             (_, true) => SqlPredicate::Always.into(),
             (Some(rule), false) => RowFilter::new(rule, self.identity, self.request),
             (None, false) => SqlPredicate::Never.into(),
@@ -69,7 +79,7 @@ impl<'a> Reading<'a> {
 
     /// The same identity before another collection.
     pub(super) fn of(&self, collection: &str) -> Option<Self> {
-        Some(Self { entry: self.catalog.collection(collection)?, ..*self })
+        Some(Self { entry: self.catalog.collection(collection)?, watches: false, ..*self })
     }
 
     /// Whether the field may be asked about: it is shown in every document.

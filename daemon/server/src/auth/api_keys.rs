@@ -130,13 +130,13 @@ pub fn scopes_of(json: &str) -> Arc<[Scope]> {
 }
 
 /// Id and secret of a key.
-fn parts_of(token: &str) -> Option<(&str, &str)> {
+pub(super) fn parts_of(token: &str) -> Option<(&str, &str)> {
     let (id, secret) = token.strip_prefix(PREFIX)?.split_once('_')?;
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     (id.len() == 20 && secret.len() == 64 && plain(id) && plain(secret)).then_some((id, secret))
 }
 
-fn is_good(key: &ApiKey, hash: &[u8; 32], now: Timestamp) -> bool {
+pub(super) fn is_good(key: &ApiKey, hash: &[u8; 32], now: Timestamp) -> bool {
     let same = |kept: &[u8; 32]| verify_slices_are_equal(kept, hash).is_ok();
     let by_previous = key.previous.as_ref().is_some_and(|(kept, until)| now < *until && same(kept));
     (same(&key.hash) || by_previous) && key.expires_at.is_none_or(|end| now < end)

@@ -764,6 +764,85 @@ pub const SETTINGS: &[Setting] = &[
         apply: Apply::One(|config, text| rate(&mut config.limits.admin_per_minute, text)),
     },
     Setting {
+        section: "realtime",
+        key: "connections",
+        default: "`10000`",
+        accepts: "a whole number from 1 to 1000000",
+        about: "Realtime connections at once.",
+        apply: Apply::One(|config, text| count(&mut config.realtime.connections, text, 1000000)),
+    },
+    Setting {
+        section: "realtime",
+        key: "connections_per_address",
+        default: "`256`",
+        accepts: "a whole number from 1 to 1000000",
+        about: "Of these from one address. A trusted proxy's clients are counted by their own.",
+        apply: Apply::One(|config, text| count(&mut config.realtime.connections_per_address, text, 1000000)),
+    },
+    Setting {
+        section: "realtime",
+        key: "connections_per_identity",
+        default: "`64`",
+        accepts: "a whole number from 1 to 1000000",
+        about: "Of these of one account or API key.",
+        apply: Apply::One(|config, text| count(&mut config.realtime.connections_per_identity, text, 1000000)),
+    },
+    Setting {
+        section: "realtime",
+        key: "subscriptions",
+        default: "`64`",
+        accepts: "a whole number from 1 to 1000",
+        about: "Subscriptions of one connection.",
+        apply: Apply::One(|config, text| count(&mut config.realtime.subscriptions, text, 1000)),
+    },
+    Setting {
+        section: "realtime",
+        key: "message_limit",
+        default: "`64kb`",
+        accepts: "a size from 1kb to 1mb",
+        about: "Largest message of a client; a larger one ends the connection.",
+        apply: Apply::One(|config, text| {
+            config.realtime.message_bytes =
+                size_bytes(text).filter(|bytes| (1 << 10..=1 << 20).contains(bytes)).ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "realtime",
+        key: "messages_per_second",
+        default: "`20`",
+        accepts: "a whole number from 1 to 10000",
+        about: "Messages that a client may send in the long run; five times as many at once.",
+        apply: Apply::One(|config, text| {
+            let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+            config.realtime.messages_per_second = number.ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "realtime",
+        key: "queue",
+        default: "`1mb`",
+        accepts: "a size from 64kb to 64mb",
+        about: "What may wait for one connection. What comes then is told as one change once there is room.",
+        apply: Apply::One(|config, text| {
+            config.realtime.queue_bytes =
+                size_bytes(text).filter(|bytes| (64 << 10..=64 << 20).contains(bytes)).ok_or(())?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "realtime",
+        key: "heartbeat",
+        default: "`25s`",
+        accepts: "a duration from 1s to 10m",
+        about: "How often both ends of a connection say that they are there.",
+        apply: Apply::One(|config, text| {
+            config.realtime.heartbeat = duration_within(text, 1_000, 600_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "mail",
         key: "transport",
         default: "`none`, with `--dev` `file`",
@@ -1085,6 +1164,12 @@ fn number_within<T: FromStr + PartialOrd>(text: &str, least: T, most: T) -> Resu
 
 fn duration_within(text: &str, least_ms: u128, most_ms: u128) -> Result<std::time::Duration, ()> {
     duration(text).filter(|found| (least_ms..=most_ms).contains(&found.as_millis())).ok_or(())
+}
+
+/// A whole number that is not zero.
+fn count(field: &mut usize, text: &str, most: usize) -> Result<(), ()> {
+    *field = text.parse().ok().filter(|number| (1..=most).contains(number)).ok_or(())?;
+    Ok(())
 }
 
 /// Scheme, host and port as a browser sends them (RFC 6454 §6.2); `null` and `*` are not origins.

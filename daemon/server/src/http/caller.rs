@@ -176,6 +176,14 @@ fn visible_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// The token that a request shows, whichever way.
+pub fn shown_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    match bearer(headers)? {
+        Some(token) => Ok(Some(token)),
+        None => cookies::access_token(headers),
+    }
+}
+
 /// The token of `Authorization: Bearer …`.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let invalid = || ApiError::new(Code::InvalidToken, "The Authorization header must be `Bearer <token>`.");

@@ -8,6 +8,7 @@ mod jobs;
 mod mail;
 mod oauth;
 mod passkeys;
+mod realtime;
 mod secrets;
 
 use axum::Router;
@@ -64,6 +65,8 @@ pub enum Success {
     Page,
     /// 303 to somewhere else.
     Redirect,
+    /// 200 with server-sent events, or 101 and a WebSocket.
+    Stream,
     /// JSON with this status and this name among the described shapes.
     Json(u16, &'static str),
 }
@@ -93,6 +96,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(secrets::routes());
     list.extend(api_keys::routes());
     list.extend(jobs::routes());
+    list.extend(realtime::routes());
     list.extend(other_routes());
     list
 }

@@ -4,6 +4,7 @@ mod api_keys;
 pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
+pub mod realtime;
 pub mod store;
 
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
@@ -98,6 +99,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
     tables.extend([
         api_keys::all(),
         jobs::all(),
+        realtime::all(),
         oauth::all(),
         passkeys::all(),
         store::all(),

@@ -11,6 +11,7 @@ use super::expand::{self, Shown, links};
 use super::show::{Selected, View};
 use super::{snippets, sql};
 use crate::Error;
+use crate::changes::{self, Position};
 use crate::limits::LIST_BYTES_MAX;
 use crate::readers::snapshot;
 use crate::values::{Bound, column};
@@ -30,6 +31,15 @@ pub struct ListPage {
     pub snippets_json: Option<Vec<u8>>,
 }
 
+/// What a query finds at one place in the feed, document by document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watched {
+    /// The last change that is in it.
+    pub position: Position,
+    /// Primary key and JSON of each document, in order.
+    pub docs: Vec<(String, Vec<u8>)>,
+}
+
 /// One list, ready to be asked. Its columns are those of the documents, then the sort keys that are no
 /// fields, then for a search the rowid.
 struct Listing<'a> {
@@ -40,6 +50,8 @@ struct Listing<'a> {
     columns: Vec<String>,
     /// Column of the first sort key that is no field.
     keys_from: usize,
+    /// Whether documents are kept apart, each with its id.
+    apart: bool,
 }
 
 /// The documents of a page while it is read.
@@ -50,6 +62,7 @@ struct Page {
     /// The documents, where something is.
     shown: Vec<Shown>,
     rowids: Vec<i64>,
+    ids: Vec<String>,
     bytes: usize,
     count: usize,
 }
@@ -68,7 +81,7 @@ pub(super) fn list(
         });
     };
     let asked: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
-    let listing = Listing::new(connection, collection, query);
+    let listing = Listing::new(connection, collection, query, false);
     let several =
         query.count || query.search.is_some() || !query.expand.is_empty() || listing.selected.asks_further();
     let ask = || {
@@ -83,8 +96,34 @@ pub(super) fn list(
     if several { snapshot(connection, |_| ask()) } else { ask() }
 }
 
+/// The same list for somebody who goes on by the feed: the place in it is read in the same snapshot.
+pub(super) fn watch(
+    connection: &Connection,
+    collection: &Collection,
+    query: &ListQuery,
+) -> Result<Watched, Error> {
+    let Some(rule) = sql::rule(&query.rule.sql) else {
+        return Ok(Watched { position: changes::last(connection)?, docs: Vec::new() });
+    };
+    let asked: Vec<&SqlExpr> = rule.into_iter().chain(&query.filter).collect();
+    let listing = Listing::new(connection, collection, query, true);
+    snapshot(connection, |connection| {
+        let position = changes::last(connection)?;
+        let (mut page, _) = listing.rows(&asked)?;
+        expand::attach(connection, &query.expand, &mut page.shown, &mut page.bytes)?;
+        listing.selected.finish()?;
+        let docs = page.ids.into_iter().zip(page.shown.into_iter().map(|shown| shown.json)).collect();
+        Ok(Watched { position, docs })
+    })
+}
+
 impl<'a> Listing<'a> {
-    fn new(connection: &'a Connection, collection: &'a Collection, query: &'a ListQuery) -> Self {
+    fn new(
+        connection: &'a Connection,
+        collection: &'a Collection,
+        query: &'a ListQuery,
+        watched: bool,
+    ) -> Self {
         let further = query.sort.iter().filter_map(|key| key.field).chain(expand::fields(&query.expand));
         let view =
             View { collection, rule: &query.rule, sight: &query.sight, shown: query.fields.as_deref() };
@@ -95,7 +134,8 @@ impl<'a> Listing<'a> {
         if query.search.is_some() {
             columns.push(format!("{DOCUMENT_ALIAS}._rowid_"));
         }
-        Self { connection, collection, query, selected, columns, keys_from }
+        let apart = watched || !query.expand.is_empty();
+        Self { connection, collection, query, selected, columns, keys_from, apart }
     }
 
     fn total(&self, conditions: Vec<&SqlExpr>) -> Result<u64, Error> {
@@ -117,6 +157,12 @@ impl<'a> Listing<'a> {
     }
 
     fn page(&self, asked: &[&SqlExpr]) -> Result<ListPage, Error> {
+        let (page, more) = self.rows(asked)?;
+        self.finish(page, more)
+    }
+
+    /// The documents, and the sort keys of the last one if there are more behind it.
+    fn rows(&self, asked: &[&SqlExpr]) -> Result<(Page, Option<Vec<Value>>), Error> {
         let (query, post_filter) = (self.query, self.selected.has_post_filter());
         let after = query.after_expr();
         let conditions: Vec<&SqlExpr> = asked.iter().copied().chain(&after).collect();
@@ -150,7 +196,7 @@ impl<'a> Listing<'a> {
                 last = Some(self.sort_keys(row)?);
             }
         }
-        self.finish(page, more)
+        Ok((page, more))
     }
 
     fn is_full(&self, page: &Page) -> bool {
@@ -158,7 +204,7 @@ impl<'a> Listing<'a> {
     }
 
     fn read(&self, page: &mut Page, row: &Row<'_>) -> Result<(), Error> {
-        if self.query.expand.is_empty() {
+        if !self.apart {
             if page.count > 0 {
                 page.json.push(b',');
             }
@@ -170,6 +216,7 @@ impl<'a> Listing<'a> {
             page.bytes += json.len();
             let links = links(&self.selected, self.collection, row, &self.query.expand)?;
             page.shown.push(Shown { json, links });
+            page.ids.push(self.selected.text(row, self.collection.primary().0)?.unwrap_or_default());
         }
         if self.query.search.is_some() {
             page.rowids.push(row.get(self.columns.len() - 1)?);

@@ -48,7 +48,9 @@ impl Connection {
         let Self { doors, peer, scheme, refusal: always, unread, requests, watcher, slot, place } = self;
         let timeout = doors.config.server.header_timeout;
         let (refused, busy) = (Refused::default(), Arc::new(Busy::default()));
-        let io = Gate::new(Stall::new(stream, limits::WRITE_STALL_MAX), Arc::clone(&refused), timeout);
+        // A WebSocket outlives what is served here, and counts as a connection until its end.
+        let stream = Stall::new(stream, limits::WRITE_STALL_MAX).holding((slot, place));
+        let io = Gate::new(stream, Arc::clone(&refused), timeout);
         let (own, counted) = (unread.clone(), Arc::clone(&busy));
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (doors, unread) = (Arc::clone(&doors), unread.clone());
@@ -64,7 +66,7 @@ impl Connection {
                 Ok::<_, std::convert::Infallible>(answered.map(|body| Worked { body, _work: work }))
             }
         });
-        let served = builder(timeout).serve_connection(TokioIo::new(io), service).into_owned();
+        let served = builder(timeout).serve_connection_with_upgrades(TokioIo::new(io), service).into_owned();
         tokio::select! {
             served = watcher.watch(served) => {
                 if let Err(error) = served {
@@ -74,7 +76,6 @@ impl Connection {
             () = own.stuck() => tracing::debug!("cut off a client that does not read its answers"),
             () = busy.idle() => tracing::debug!("closed a connection that asked for nothing"),
         }
-        drop((slot, place));
     }
 }
 

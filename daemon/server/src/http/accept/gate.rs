@@ -206,7 +206,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gate<S> {
                 return Poll::Ready(Ok(()));
             }
             match self.state {
-                State::Rest => return Pin::new(&mut self.stream).poll_read(cx, buffer),
+                State::Rest => {
+                    // The connection may go on for days without a head to read.
+                    (self.chunk, self.passed, self.waiting) =
+                        (Box::default(), BytesMut::new(), BytesMut::new());
+                    return Pin::new(&mut self.stream).poll_read(cx, buffer);
+                }
                 State::Refused => return self.poll_discard(cx),
                 State::Head { .. } | State::Body(_) => {}
             }

@@ -1,6 +1,7 @@
 //! Every unread byte of an answer under a deadline: no timeout of the HTTP library runs while an answer is
 //! written, and a client that does not read would hold its connection and the answer's memory.
 
+use std::any::Any;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,12 +16,20 @@ pub struct Stall<S> {
     stall_max: Duration,
     /// Runs while the other end takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// What is kept as long as the connection.
+    _held: Option<Box<dyn Any + Send>>,
 }
 
 impl<S> Stall<S> {
     /// A stream whose writes make progress at least this often.
     pub fn new(stream: S, stall_max: Duration) -> Self {
-        Self { stream, stall_max, stalled: None }
+        Self { stream, stall_max, stalled: None, _held: None }
+    }
+
+    /// The same stream, keeping something until it is dropped, whoever owns it by then.
+    #[must_use]
+    pub fn holding(self, held: impl Any + Send) -> Self {
+        Self { _held: Some(Box::new(held)), ..self }
     }
 
     /// Passes on how a write went, unless there has been no progress for too long.
