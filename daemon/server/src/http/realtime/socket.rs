@@ -70,7 +70,12 @@ async fn serve(mut socket: WebSocket, open: Open) {
                     Some(Ok(Message::Text(text))) => hub.hear(connection, &text).await,
                     Some(Ok(Message::Binary(_))) => break Some((1003, "text only")),
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => hub.hear_noise(connection),
-                    Some(Ok(Message::Close(_))) | None => break None,
+                    Some(Ok(Message::Close(_))) => {
+                        // The library has the answer ready; reading on sends it.
+                        drop(timeout(REALTIME_CLOSE_MAX, socket.recv()).await);
+                        break None;
+                    }
+                    None => break None,
                     Some(Err(error)) => break close_for(error),
                 }
                 Ok(())
