@@ -1,6 +1,8 @@
 //! Every command and flag, once. Help, usage errors and completions follow from these types.
 
 mod api_keys;
+mod events;
+mod hooks;
 mod jobs;
 mod secrets;
 
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
 pub use api_keys::{ApiKeys, ApiKeysCommand};
+pub use events::{Events, EventsCommand};
+pub use hooks::{HookParts, Hooks, HooksCommand};
 pub use jobs::{Jobs, JobsCommand};
 pub use secrets::{Secrets, SecretsCommand};
 
@@ -75,6 +79,10 @@ pub enum Command {
     Schema(Schema),
     /// Make, list, rotate and end the keys of programs
     ApiKeys(ApiKeys),
+    /// List, make, change, stop and delete hooks
+    Hooks(Hooks),
+    /// List and publish events of the project
+    Events(Events),
     /// List, show, replay and remove jobs: hooks and whatever else runs by itself
     Jobs(Jobs),
     /// Set, list and delete what functions are given as secrets

@@ -4,8 +4,10 @@ pub mod api_keys;
 pub mod audit;
 pub mod backup;
 pub mod doctor;
+pub mod events;
 pub mod executions;
 pub mod functions;
+pub mod hooks;
 pub mod init;
 pub mod jobs;
 pub mod keys;
@@ -33,7 +35,7 @@ use crate::exit::{Failure, root_cause};
 const LINE_MAX_BYTES: usize = 1 << 20;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 17] = [
+const ROW_MEMBERS: [&str; 19] = [
     "entries",
     "backups",
     "removed",
@@ -50,6 +52,8 @@ const ROW_MEMBERS: [&str; 17] = [
     "lockouts",
     "secrets",
     "jobs",
+    "hooks",
+    "events",
     "api_keys",
 ];
 

@@ -30,6 +30,8 @@ type Context struct {
 	Secrets map[string]string
 	// DB is the documents API under the identity of the caller.
 	DB *DB
+	// Events publishes events.
+	Events Events
 	// Log writes lines that belong to this invocation.
 	Log Log
 	// TraceID is the W3C trace id of the request.
@@ -67,6 +69,7 @@ func newContext(inv *invocation, message *invokeMessage, init *initMessage) *Con
 		TraceID:    *message.TraceID,
 		invocation: inv,
 	}
+	ctx.Events = ctx.DB.Events()
 	if bytes.HasPrefix(bytes.TrimLeft(message.Input, " \t\r\n"), []byte("{")) {
 		// It is an object of a frame that has been parsed, so this cannot fail.
 		_ = json.Unmarshal(message.Input, &ctx.Input)

@@ -89,6 +89,28 @@ func (db *DB) Get(collection, id string, options ...Option) (Document, error) {
 	return document, err
 }
 
+// Events of a transaction: what is published through it goes out with the commit, or not at all.
+func (db *DB) Events() Events { return Events{db: db} }
+
+// Events publishes what the schema names under events.
+type Events struct{ db *DB }
+
+// Published is an event that was published.
+type Published struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	At   string `json:"at"`
+}
+
+// Publish tells payload, anything that encodes as JSON, to whoever listens to the event.
+func (e Events) Publish(name string, payload any) (*Published, error) {
+	published := new(Published)
+	if err := e.db.call("events.publish", map[string]any{"name": name, "payload": payload}, published); err != nil {
+		return nil, err
+	}
+	return published, nil
+}
+
 // Aggregate returns counts, sums and the like.
 func (db *DB) Aggregate(collection string, query Aggregate) (*Groups, error) {
 	groups := new(Groups)

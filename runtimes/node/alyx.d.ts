@@ -17,6 +17,7 @@ export interface Context<Input = any> {
   readonly request: Request;
   /** Documents, under the identity of the caller. */
   readonly db: Db;
+  readonly events: Events;
   /** Log lines of this invocation; `ctx.log(…)` is `ctx.log.info(…)`. */
   readonly log: Log;
   /** The function's environment, also in `process.env`. */
@@ -184,7 +185,20 @@ export interface BatchResult {
   results: (Versioned | { status: 204 })[];
 }
 
+export interface Published {
+  id: string;
+  name: string;
+  at: string;
+}
+
+export interface Events {
+  /** Tells `payload`, any JSON, to whoever listens to the event that the schema names so. */
+  publish(name: string, payload?: unknown): Promise<Published>;
+}
+
 export interface Db {
+  /** In a transaction: what is published goes out with the commit, or not at all. */
+  readonly events: Events;
   list<T = Document>(collection: string, query?: Query): Promise<Page<T>>;
   /** The document, or null where there is none or the caller may not see it. */
   get<T = Document>(collection: string, id: string, options: Shown & V): Promise<Versioned<T> | null>;

@@ -30,6 +30,10 @@ class Context {
     return (this.#db ??= new Db((op, args, transaction) => this.#invocation.call(op, args, transaction)));
   }
 
+  get events() {
+    return this.db.events;
+  }
+
   get log() {
     return (this.#log ??= makeLog((level, message) => this.#invocation.log(level, message)));
   }

@@ -2,6 +2,20 @@
 // `ctx.db`: the documents API of the caller, asked over the link. The daemon checks the rules; here
 // arguments only take the shape that `runtimes/README.md` lists.
 
+/** `ctx.events`, and `tx.events` of a transaction. */
+class Events {
+  #call;
+
+  constructor(call) {
+    this.#call = call;
+  }
+
+  /** Tells `payload`, any JSON, to whoever listens to the event: `{id, name, at}`. */
+  publish(name, payload = null) {
+    return this.#call('events.publish', { name, payload });
+  }
+}
+
 class Db {
   #invoke;
   #transaction;
@@ -13,6 +27,11 @@ class Db {
 
   #call(op, args) {
     return this.#invoke(op, args, this.#transaction);
+  }
+
+  /** What is published here goes out with the commit. */
+  get events() {
+    return new Events((op, args) => this.#call(op, args));
   }
 
   /** One page of documents: `{docs, limit, next_cursor?, total?, snippets?}`. */

@@ -67,7 +67,20 @@ class BulkResult(TypedDict):
 class BatchResult(TypedDict):
     results: list[dict[str, Json]]
 
+class Published(TypedDict):
+    id: str
+    name: str
+    at: str
+
+class Events:
+    def publish(self, name: str, payload: Json = None) -> Published: ...
+
+class AsyncEvents:
+    async def publish(self, name: str, payload: Json = None) -> Published: ...
+
 class Db:
+    @property
+    def events(self) -> Events: ...
     def list(
         self,
         collection: str,
@@ -179,6 +192,8 @@ class Db:
     def transaction(self, work: Callable[[Db], T]) -> T: ...
 
 class AsyncDb:
+    @property
+    def events(self) -> AsyncEvents: ...
     async def list(
         self,
         collection: str,
@@ -324,8 +339,10 @@ class Context(_BaseContext):
     """What `def handler(ctx)` gets: `ctx.db` blocks."""
 
     db: Db
+    events: Events
 
 class AsyncContext(_BaseContext):
     """What `async def handler(ctx)` gets: the methods of `ctx.db` are awaited."""
 
     db: AsyncDb
+    events: AsyncEvents

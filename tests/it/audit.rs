@@ -169,13 +169,18 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
         "      a: { type: int, default: 1 }\n      b: { type: int, default: 1 }\n",
         "      a: { type: int, default: 1 }\n",
     );
-    let server = TestServer::start(Project::schema(&schema(more))).await;
+    let function = "export default () => null;";
+    let project = Project::schema(&schema(more))
+        .with("functions/f/index.js", function)
+        .with("functions/f/function.yaml", "runtime: node\n");
+    let server = TestServer::start(project).await;
     let admin = server.admin().await;
     server.over_admin_socket().create("notes", json!({})).await.expect_created();
     let ada = server.user("ada").await;
     let user = |rest: &str| format!("/api/admin/users/{}{rest}", ada.id());
     let eve = json!({ "email": "eve@example.org", "password": PASSWORD });
     let confirm = json!({ "confirm": true });
+    let hook = json!({ "id": "h", "on": "notes", "function": "f" });
     let acts = [
         ("POST", "/api/admin/users", "/api/admin/users".to_owned(), eve, "user.create"),
         ("PATCH", "/api/admin/users/{id}", user(""), json!({ "verified": true }), "user.update"),
@@ -204,6 +209,9 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
             "api_key.create",
         ),
         ("POST", "/api/admin/jobs/purge", "/api/admin/jobs/purge".to_owned(), Value::Null, "job.purge"),
+        ("POST", "/api/hooks", "/api/hooks".to_owned(), hook, "hook.create"),
+        ("PATCH", "/api/hooks/{id}", "/api/hooks/h".to_owned(), json!({ "enabled": false }), "hook.update"),
+        ("DELETE", "/api/hooks/{id}", "/api/hooks/h".to_owned(), Value::Null, "hook.delete"),
         (
             "PUT",
             "/api/admin/secrets/{name}",
@@ -246,7 +254,7 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
         methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
     });
     let changing: BTreeSet<String> = routes
-        .filter(|route| route.contains(" /api/admin/"))
+        .filter(|route| route.contains(" /api/admin/") || route.contains(" /api/hooks"))
         .filter(|route| ["POST ", "PUT ", "PATCH ", "DELETE "].iter().any(|method| route.starts_with(method)))
         .collect();
     let known = acts.iter().map(|(method, route, ..)| format!("{method} {route}"));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::document::{Access, FieldError};
 use crate::identity::{Identity, RequestFacts};
 use crate::rules::{Decision, Lookups, Rule, RuleInput, Scope, Sight};
+use crate::schema::reader::{shorten, suggestion};
 use crate::schema::{Collection, Diagnostic, Field, FunctionConfig, RuleSource, Schema};
 use crate::scope::Touch;
 
@@ -17,6 +18,7 @@ pub struct Catalog {
     pub schema: Schema,
     collections: HashMap<String, CollectionEntry>,
     functions: HashMap<String, FunctionEntry>,
+    events: HashMap<String, Option<Arc<Rule>>>,
 }
 
 /// A collection with its compiled rules. `None` denies everyone but administrators.
@@ -89,8 +91,14 @@ impl Catalog {
             .collect();
         let functions =
             schema.functions.iter().map(|(name, config)| (name.clone(), compiler.function(config))).collect();
+        let events = schema
+            .events
+            .iter()
+            .map(|(name, event)| (name.clone(), compiler.compile(event.publish.as_ref(), Scope::Invoke)));
+        let events = events.collect();
+        compiler.uses();
         if compiler.diagnostics.is_empty() {
-            Ok(Self { schema, collections, functions })
+            Ok(Self { schema, collections, functions, events })
         } else {
             compiler.diagnostics.sort_by_key(|diagnostic| diagnostic.position);
             Err(compiler.diagnostics)
@@ -112,6 +120,13 @@ impl Catalog {
     #[must_use]
     pub fn function(&self, name: &str) -> Option<&FunctionEntry> {
         self.functions.get(name)
+    }
+
+    /// Who may publish an event, by its name; nothing for an unknown one. No rule denies everyone but
+    /// administrators.
+    #[must_use]
+    pub fn event(&self, name: &str) -> Option<Option<&Arc<Rule>>> {
+        self.events.get(name).map(Option::as_ref)
     }
 }
 
@@ -237,6 +252,19 @@ impl Compiler<'_> {
         FunctionEntry { config: Arc::clone(config), invoke }
     }
 
+    /// Reports functions that are named and not there.
+    fn uses(&mut self) {
+        let names: Vec<&str> = self.schema.functions.keys().map(String::as_str).collect();
+        let unknown = self.schema.uses.iter().filter(|used| !names.contains(&used.function.as_str()));
+        self.diagnostics.extend(unknown.map(|used| Diagnostic {
+            file: self.file.to_owned(),
+            position: used.position,
+            path: used.path.clone(),
+            message: format!("there is no function \"{}\"", shorten(&used.function)),
+            hint: Some(suggestion(&used.function, &names)),
+        }));
+    }
+
     /// `None` for a rule that is absent or, with a diagnostic, wrong; a catalog with a diagnostic is
     /// never handed out.
     fn compile(&mut self, source: Option<&RuleSource>, scope: Scope<'_>) -> Option<Arc<Rule>> {
@@ -286,5 +314,21 @@ mod tests {
         for (problem, place) in problems.iter().zip(places) {
             assert!(problem.starts_with("schema.yaml:") && problem.contains(place), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_hook_names_a_function_that_is_there() {
+        let build = |function: &str| {
+            let text = format!(
+                "version: 1\nfunctions: {{ f: {{ runtime: node }} }}\nhooks: [{{ on: users, function: {function} }}]\n"
+            );
+            Catalog::build("schema.yaml", parse("schema.yaml", &text).expect("valid by itself"))
+        };
+        assert!(build("f").is_ok());
+        let problems = build("g").expect_err("there is no such function");
+        assert_eq!(
+            problems[0].to_string().lines().next().unwrap_or_default(),
+            "schema.yaml:3:32: hooks[0].function: there is no function \"g\""
+        );
     }
 }

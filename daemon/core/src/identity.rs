@@ -2,7 +2,7 @@
 //! use that one value.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value as Json};
 
@@ -101,7 +101,34 @@ pub struct RequestFacts {
     pub request_id: String,
     /// How many jobs caused each other before the request. No rule sees it.
     pub depth: u32,
+    /// What went wrong beside it. No rule sees it.
+    pub notices: Notices,
 }
+
+/// What whoever asked is to be told beside the answer. Clones share it, and all are equal.
+#[derive(Clone, Debug, Default)]
+pub struct Notices(Arc<Mutex<Vec<String>>>);
+
+impl Notices {
+    /// Adds one line.
+    pub fn add(&self, notice: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(notice);
+    }
+
+    /// Takes them all.
+    #[must_use]
+    pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl PartialEq for Notices {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Notices {}
 
 impl Identity {
     /// The identity whose rights count: the one a function acts for, else the identity itself.

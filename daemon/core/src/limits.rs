@@ -43,6 +43,12 @@ pub const PATTERN_MAX_BYTES: usize = 256 * 1024;
 /// Variables in the environment of a function.
 pub const ENV_MAX: usize = 100;
 
+/// Events of a schema.
+pub const EVENTS_MAX: usize = 200;
+
+/// Length of the name of an event.
+pub const EVENT_NAME_MAX_BYTES: usize = 63;
+
 /// Hooks of a schema.
 pub const HOOKS_MAX: usize = 200;
 

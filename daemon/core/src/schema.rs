@@ -5,16 +5,19 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `hook`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `units` | one part each |
+//! | `model`, `happening` | what a valid schema is made of |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
 
 mod check;
 mod collection;
 mod env;
+mod event;
 pub(crate) mod field;
 pub(crate) mod field_options;
 mod function;
+mod happening;
 mod hook;
 mod json_schema;
 mod model;
@@ -29,12 +32,12 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 
 pub use env::is_secret_name;
+pub use happening::{AuthAction, EventConfig, FunctionUse, Hook, HookAction, HookOn, HookWhen, Retry};
 pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,
-    FunctionConfig, FunctionLimits, FunctionRules, Hook, HookAction, Index, Instances, OnDelete, Pattern,
-    Position, PrimaryKind, Retry, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder,
-    Validation,
+    FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
+    PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
 };
 
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
@@ -66,6 +69,14 @@ pub fn parse_function(file_name: &str, name: &str, text: &str) -> Result<Functio
     })
 }
 
+/// Reads one hook, also from JSON, which is YAML. Its function is not looked for.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_hook(schema: &Schema, text: &str) -> Result<Hook, Vec<Diagnostic>> {
+    read("hook", text, |reader, at| hook::read_one(reader, at, schema)).map(|(hook, _)| hook)
+}
+
 /// Reads a file of ours with `read`, which reports what is wrong with it.
 pub(crate) fn read<T>(
     file_name: &str,
@@ -95,7 +106,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let version = section.take("version");
     let collections_at = section.take("collections");
     let functions_at = section.take("functions");
-    let hooks_at = section.take("hooks");
+    let (events_at, hooks_at) = (section.take("events"), section.take("hooks"));
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -128,8 +139,11 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     }
     let collections =
         collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
-    let mut schema = Schema { collections, functions, hooks: Vec::new() };
-    schema.hooks = hooks_at.map(|at| hook::read(reader, &at, &schema)).unwrap_or_default();
+    let events = events_at.map(|at| event::read(reader, &at)).unwrap_or_default();
+    let mut schema = Schema { collections, functions, events, ..Schema::default() };
+    if let Some(at) = hooks_at {
+        hook::read(reader, &at, &mut schema);
+    }
     Some(schema)
 }
 

@@ -123,6 +123,12 @@ actions! {
     ApiKeyRefuse "api_key.refuse",
     /// An API key was ended.
     ApiKeyRevoke "api_key.revoke",
+    /// A hook was made at run time.
+    HookCreate "hook.create",
+    /// A hook was changed, stopped or started.
+    HookUpdate "hook.update",
+    /// A hook was deleted.
+    HookDelete "hook.delete",
     /// A job that was settled is carried out again.
     JobReplay "job.replay",
     /// Settled jobs were removed.

@@ -12,6 +12,7 @@ mod challenge;
 mod codes;
 mod facts;
 mod guard;
+mod hooked;
 mod keyring;
 mod lasting;
 mod links;
@@ -48,6 +49,7 @@ use self::tokens::Tokens;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
+use crate::hooks::WaitedHooks;
 use crate::limits::LOCKOUTS_MAX;
 use crate::mail::Mail;
 use crate::problem::{ApiError, Code};
@@ -85,6 +87,7 @@ struct Parts {
     sealer: Sealer,
     lockouts: Lockouts,
     challenges: Challenges,
+    hooks: WaitedHooks,
 }
 
 impl Auth {
@@ -94,7 +97,7 @@ impl Auth {
         (store, catalog, users): (Store, CatalogHandle, UserCache),
         throttle: Throttle,
         (oauth, party): (OAuth, Option<Party>),
-        (mail, sealer): (Mail, Sealer),
+        (mail, sealer, hooks): (Mail, Sealer, WaitedHooks),
     ) -> Result<Self, StartError> {
         let tokens = Tokens::load(&settings, &store).await?;
         let passwords = Passwords::new(settings.hashing);
@@ -118,6 +121,7 @@ impl Auth {
             sealer,
             lockouts,
             challenges,
+            hooks,
         })))
     }
 

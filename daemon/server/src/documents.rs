@@ -3,7 +3,7 @@
 //! Administrators pass every rule. A denied get, update or delete answers like a missing document, so
 //! nobody learns that it exists. A missing rule denies, a rule that fails denies and is logged.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
 use alyx_core::document::{Access, Document};
@@ -11,7 +11,9 @@ use alyx_core::identity::Identity;
 use alyx_store::Store;
 use serde_json::json;
 
+use self::passes::Question;
 use crate::catalog::CatalogHandle;
+use crate::hooks::{Doer, WaitedHooks};
 use crate::problem::{ApiError, Code};
 
 mod accounts;
@@ -23,8 +25,10 @@ mod get;
 mod judge;
 mod list;
 mod once;
+mod passes;
 mod precondition;
 mod profile;
+mod publish;
 mod replace;
 mod transaction;
 mod update;
@@ -46,7 +50,13 @@ pub const USERS: &str = "users";
 pub struct Documents {
     store: Store,
     catalog: CatalogHandle,
+    hooks: WaitedHooks,
+    /// In a transaction that is open: what to tell hooks of once it is committed.
+    later: Option<Later>,
 }
+
+/// What to tell hooks of, and whose doing it was.
+type Later = Arc<Mutex<Vec<(Vec<Question>, Doer)>>>;
 
 /// A document that was written, as its writer sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,8 +86,8 @@ pub fn access_of(who: &Identity) -> Access {
 
 impl Documents {
     /// The service over a store and the schema in force.
-    pub fn new(store: Store, catalog: CatalogHandle) -> Self {
-        Self { store, catalog }
+    pub fn new(store: Store, catalog: CatalogHandle, hooks: WaitedHooks) -> Self {
+        Self { store, catalog, hooks, later: None }
     }
 
     async fn load(&self, entry: &CollectionEntry, id: &str) -> Result<Document, ApiError> {

@@ -82,6 +82,7 @@ pub use self::job::{Answer, InvokeError};
 pub use self::limits::INPUT_MAX_BYTES;
 pub use self::options::FunctionsOptions;
 pub use self::recorder::Execution;
+pub use self::rule::decide;
 
 /// The function service. A cheap clone.
 #[derive(Clone)]

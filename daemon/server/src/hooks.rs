@@ -1,80 +1,152 @@
-//! Hooks: functions that are told of what happened to documents, by jobs that the transaction of the change
-//! adds.
+//! Hooks: functions that are asked before something happens, or told of it afterwards.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`waited`] | the way from whoever writes to the hooks that they wait for |
+//! | [`table`] | which hooks there are, and for what |
+//! | [`registry`] | hooks made at run time |
+//! | [`call`] | running the function of a hook |
+//!
+//! What nobody waits for is a job that the transaction of the happening adds: see [`crate::jobs`].
+
+mod call;
+mod registry;
+mod table;
+mod waited;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use alyx_core::identity::{AdminIdentity, Identity, RequestFacts};
-use alyx_core::schema::{Hook, HookAction, Retry};
-use alyx_store::{Action, DueJob, Trigger};
+use alyx_core::identity::RequestFacts;
+use alyx_core::schema::Retry;
+use alyx_store::{DueJob, HookRow, Store};
+use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 
+use self::call::Call;
+use self::table::Table;
 use crate::catalog::CatalogHandle;
 use crate::clock;
-use crate::functions::{Functions, Invocation, InvokeError};
+use crate::functions::Functions;
 use crate::jobs::{Attempt, Handler};
+use crate::limits::JOB_DEPTH_MAX;
+use crate::problem::{ApiError, Code};
 use crate::triggers::Triggers;
 
-/// Kind of the jobs of hooks.
+pub use self::registry::{Declared, NewHook};
+pub use self::waited::{Doer, Moment, Told, Waited, WaitedHooks};
+
+/// Kind of the jobs of hooks, and what executions say caused them.
 const KIND: &str = "hook";
 
 /// The hooks. A cheap clone.
 #[derive(Clone)]
-pub struct Hooks {
+pub struct Hooks(Arc<Service>);
+
+struct Service {
+    store: Store,
     catalog: CatalogHandle,
     functions: Functions,
     triggers: Triggers,
+    /// Those that were made at run time.
+    rows: ArcSwap<Vec<HookRow>>,
+    table: ArcSwap<Table>,
     /// One renewal at a time, so that the last one has seen the last schema.
-    renewing: Arc<Mutex<()>>,
+    renewing: Mutex<()>,
 }
 
 impl Hooks {
-    /// The hooks of the schema in force.
-    pub fn new(catalog: CatalogHandle, functions: Functions, triggers: Triggers) -> Self {
-        let hooks = Self { catalog, functions, triggers, renewing: Arc::default() };
+    /// The hooks of the schema in force and those made at run time. From now on `waited` finds them.
+    pub async fn start(
+        (store, catalog): (Store, CatalogHandle),
+        functions: Functions,
+        triggers: Triggers,
+        waited: &WaitedHooks,
+    ) -> Result<Self, alyx_store::Error> {
+        let rows = ArcSwap::from_pointee(store.hooks().await?);
+        let (table, renewing) = (ArcSwap::default(), Mutex::default());
+        let service = Arc::new(Service { store, catalog, functions, triggers, rows, table, renewing });
+        let shared: Arc<dyn Waited> = Arc::clone(&service) as _;
+        waited.set(&shared);
+        let hooks = Self(service);
         hooks.renew();
-        hooks
+        Ok(hooks)
     }
 
     /// Takes the hooks of the schema in force over.
     pub fn renew(&self) {
-        let _one = self.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let catalog = self.catalog.load();
-        let trigger = |hook: &Hook| {
-            let actions = hook.actions.iter().copied().map(action).collect();
-            let trigger = Trigger { kind: KIND, target: hook.name.clone(), actions, ordered: true };
-            (hook.on.clone(), trigger)
-        };
-        self.triggers.set(KIND, catalog.schema.hooks.iter().map(trigger).collect());
+        let service = &self.0;
+        let _one = service.renewing.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = Table::new(&service.catalog.load(), &service.rows.load());
+        service.triggers.set(KIND, table.triggers(KIND));
+        service.table.store(Arc::new(table));
     }
+}
 
+impl Service {
     async fn carry_out(&self, job: DueJob) -> Attempt {
-        let catalog = self.catalog.load_full();
-        let Some(hook) = catalog.schema.hooks.iter().find(|hook| hook.name == job.target) else {
+        let Some(hook) = self.table.load().get(&job.target) else {
             return Attempt::Hopeless { error: format!("there is no hook {:?} any more", job.target) };
         };
-        let input = match input(&job) {
+        let input = match call::input_of_job(&hook, &job) {
             Ok(input) => input,
             Err(error) => return Attempt::Hopeless { error: format!("its payload is damaged: {error}") },
         };
-        let call = Invocation {
-            function: hook.function.clone(),
-            identity: Identity::Admin(AdminIdentity::Project { cause: format!("hook:{}", hook.name) }),
-            facts: RequestFacts { time: clock::now_text(), depth: job.depth + 1, ..RequestFacts::default() },
-            input,
-            trigger: KIND,
-            request_id: job.id,
-            trace_id: clock::random_hex::<16>(),
-        };
-        drop(catalog);
-        match self.functions.invoke(call).await {
+        let facts = RequestFacts { time: clock::now_text(), depth: job.depth + 1, ..RequestFacts::default() };
+        let call = Call { hook: &hook, facts, input, request_id: job.id };
+        match call.run(&self.functions).await {
             Ok(answer) if answer.status < 400 => Attempt::Done,
             Ok(answer) => Attempt::Failed { error: format!("it answered {}", answer.status), wait: None },
-            Err(InvokeError { problem, .. }) => {
-                let error = format!("{}: {}", problem.code, problem.detail);
-                Attempt::Failed { error, wait: None }
+            Err(problem) => {
+                Attempt::Failed { error: format!("{}: {}", problem.code, problem.detail), wait: None }
             }
         }
+    }
+
+    /// Asks a hook, or tells it, while somebody waits.
+    async fn wait_for(&self, id: &str, told: &Told, doer: &Doer) -> Result<Option<Box<RawValue>>, ApiError> {
+        // One that is gone in the meantime has nothing to say.
+        let Some(hook) = self.table.load().get(id) else { return Ok(None) };
+        if doer.facts.depth >= JOB_DEPTH_MAX {
+            let detail =
+                format!("{JOB_DEPTH_MAX} hooks caused each other before {id}: it looks like a loop.");
+            return Err(ApiError::new(Code::HookLoop, detail));
+        }
+        let facts = RequestFacts { depth: doer.facts.depth + 1, ..doer.facts.clone() };
+        let request_id = facts.request_id.clone();
+        let input = call::input_of_moment(&hook, told, doer);
+        let answer = Call { hook: &hook, facts, input, request_id }.run(&self.functions).await;
+        call::changes(&hook, answer)
+    }
+}
+
+type Future<T> = Pin<Box<dyn std::future::Future<Output = T> + Send>>;
+
+impl Waited for Service {
+    fn before(&self, moment: &Moment) -> Arc<[String]> {
+        self.table.load().before(moment)
+    }
+
+    fn after(&self, moment: &Moment) -> Arc<[String]> {
+        self.table.load().after(moment)
+    }
+
+    fn ask(
+        self: Arc<Self>,
+        hook: String,
+        told: Told,
+        doer: Doer,
+    ) -> Future<Result<Option<Box<RawValue>>, ApiError>> {
+        Box::pin(async move { self.wait_for(&hook, &told, &doer).await })
+    }
+
+    fn tell(self: Arc<Self>, hook: String, told: Told, doer: Doer) -> Future<()> {
+        Box::pin(async move {
+            if let Err(error) = self.wait_for(&hook, &told, &doer).await {
+                tracing::warn!(hook, "the hook {hook} failed after the commit: {}", error.code());
+                doer.facts.notices.add(format!("{hook}: {}", error.code()));
+            }
+        })
     }
 }
 
@@ -88,30 +160,11 @@ impl Handler for Hooks {
     }
 
     fn policy(&self, target: &str) -> Retry {
-        let catalog = self.catalog.load();
-        let hook = catalog.schema.hooks.iter().find(|hook| hook.name == target);
-        hook.map_or(Retry::default(), |hook| hook.retry)
+        self.0.table.load().get(target).map_or(Retry::default(), |hook| hook.retry)
     }
 
-    fn run(&self, job: DueJob) -> Pin<Box<dyn Future<Output = Attempt> + Send>> {
-        let hooks = self.clone();
-        Box::pin(async move { hooks.carry_out(job).await })
+    fn run(&self, job: DueJob) -> Future<Attempt> {
+        let service = Arc::clone(&self.0);
+        Box::pin(async move { service.carry_out(job).await })
     }
-}
-
-const fn action(action: HookAction) -> Action {
-    match action {
-        HookAction::Create => Action::Create,
-        HookAction::Update => Action::Update,
-        HookAction::Delete => Action::Delete,
-    }
-}
-
-/// What the function is told: the change, and which job this is.
-fn input(job: &DueJob) -> Result<Box<RawValue>, serde_json::Error> {
-    // The payload is an object of ours, with members.
-    let mut text = job.payload.strip_suffix('}').unwrap_or(&job.payload).to_owned();
-    let (id, hook) = (serde_json::Value::from(&*job.id), serde_json::Value::from(&*job.target));
-    text.push_str(&format!(",\"hook\":{hook},\"job\":{id},\"attempt\":{}}}", job.attempt));
-    RawValue::from_string(text)
 }

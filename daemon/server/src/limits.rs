@@ -143,6 +143,15 @@ pub const JOB_STOP_GRACE: Duration = Duration::from_secs(5);
 /// Length of the reason why an attempt at a job failed. Unit: characters.
 pub const JOB_ERROR_MAX_CHARS: usize = 1_000;
 
+/// How often a write is tried while its hooks have to be asked again.
+pub const HOOK_PASSES_MAX: u32 = 32;
+
+/// How long events of the project are kept.
+pub const EVENTS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// The most that an event tells.
+pub const EVENT_PAYLOAD_MAX_BYTES: usize = 64 << 10;
+
 /// Jobs that may cause each other, one after the other: what is deeper is taken for a loop.
 pub const JOB_DEPTH_MAX: u32 = 8;
 

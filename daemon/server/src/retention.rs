@@ -1,5 +1,5 @@
 //! Removes what has been kept long enough: ended sessions, executions with their logs, changes, kept answers,
-//! settled jobs, rows of the audit log.
+//! settled jobs, events, rows of the audit log.
 //!
 //! Each sweep removes a bounded number at a time, so that it never holds the writer for long.
 
@@ -34,6 +34,7 @@ async fn sweep(store: &Store, (changes, audit): (&Changes, &Audit), stopped: &wa
     trim("mails and links", stopped, || store.trim_mails(now - limits::MAILS_KEPT_FOR)).await;
     let (done, dead) = (now - limits::JOBS_DONE_KEPT_FOR, now - limits::JOBS_DEAD_KEPT_FOR);
     trim("jobs", stopped, || store.trim_jobs(done, dead)).await;
+    trim("events", stopped, || store.trim_events(now - limits::EVENTS_KEPT_FOR)).await;
     let oldest = now - limits::EXECUTIONS_KEPT_FOR;
     trim("executions", stopped, || store.trim_executions(limits::EXECUTIONS_KEPT_MAX, oldest)).await;
     let oldest = now - changes.keep_for;

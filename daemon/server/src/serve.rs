@@ -23,7 +23,7 @@ use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, WaitedHooks};
 use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, Passed, UnknownGroup, routes, serve};
 use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
@@ -162,8 +162,10 @@ async fn serve_store(
     let secrets = Secrets::load(store.clone(), sealer.clone()).await.map_err(ServeError::Store)?;
     let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
     let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users));
-    let auth = Auth::start(settings, places, throttle.clone(), elsewhere, (mail.clone(), sealer)).await?;
-    let documents = Documents::new(store.clone(), catalog.clone());
+    let waited = WaitedHooks::default();
+    let hands = (mail.clone(), sealer, waited.clone());
+    let auth = Auth::start(settings, places, throttle.clone(), elsewhere, hands).await?;
+    let documents = Documents::new(store.clone(), catalog.clone(), waited.clone());
     let watcher = (watch == Watch::Project).then(|| Watcher::new(&config.server.project)).transpose()?;
     let options = FunctionsOptions::new(config, mode, watch);
     let (functions, functions_task) =
@@ -171,12 +173,14 @@ async fn serve_store(
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let told = (doubts, changes.clone(), stopped.clone());
     let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
+    let triggers = Triggers::new(store.clone());
+    let hooks = Hooks::start((store.clone(), catalog.clone()), functions.clone(), triggers, &waited).await;
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
         store: store.clone(),
         catalog: catalog.clone(),
-        auth: auth.clone(),
+        auth,
         catalogs,
         mail,
         secrets,
@@ -184,7 +188,7 @@ async fn serve_store(
         documents,
         backups,
         changes: Feed::new(store.clone(), catalog.clone(), changes, stopped.clone()),
-        hooks: Hooks::new(catalog.clone(), functions.clone(), Triggers::new(store.clone())),
+        hooks: hooks.map_err(ServeError::Store)?,
         functions: functions.clone(),
         realtime: realtime.map_err(ServeError::Store)?,
         throttle: throttle.clone(),
@@ -199,8 +203,7 @@ async fn serve_store(
     let (router, config) = (routes::router(app.clone()), Arc::clone(config));
     let doors = Doors { router, config: Arc::clone(&config), mode, admin_peers, throttle };
     let door = tokio::spawn(serve(listeners, doors, stopped));
-    tell_ready(&auth, mode).await?;
-    tracing::info!("serving {} at http://{address}", config.server.project.display());
+    tell_ready(&app).await?;
     orders.obey(&app).await;
     stop.send_replace(true);
     join("the door", door.await);
@@ -238,11 +241,11 @@ async fn join_all(work: &Tasks, mut tasks: JoinSet<()>) {
 
 /// Tells that requests are answered; and whoever watches the start, how to make the first administrator.
 /// Not a log line: those are kept.
-async fn tell_ready(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
+async fn tell_ready(app: &App) -> Result<(), ServeError> {
     // `alyx dev` makes one itself.
-    let token = match mode {
+    let token = match app.mode {
         Mode::Development => None,
-        Mode::Production => auth.offer_setup().await.map_err(ServeError::Store)?,
+        Mode::Production => app.auth.offer_setup().await.map_err(ServeError::Store)?,
     };
     if let Some(token) = token {
         print::words(&format!(
@@ -251,6 +254,7 @@ async fn tell_ready(auth: &Auth, mode: Mode) -> Result<(), ServeError> {
         ));
     }
     notify(State::Ready);
+    tracing::info!("serving {} at http://{}", app.config.server.project.display(), app.listen);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use rusqlite::{params, params_from_iter};
 use crate::limits::{PAGE_MAX, TRIM_MAX};
 use crate::readers::Lane;
 use crate::writer::{Command, Session};
-use crate::{Error, Pending, Store, time};
+use crate::{Error, Pending, Store, jobs, time};
 
 /// A row of the audit log. The store adds its number and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ pub(crate) fn append(session: &mut Session<'_>, row: AuditRow) -> Result<(), Err
             row.request_id,
             row.details_json
         ])?;
-    Ok(())
+    jobs::fire_audited(session, &row)
 }
 
 #[cfg(test)]

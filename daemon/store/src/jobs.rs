@@ -14,8 +14,8 @@ use rusqlite::{Row, params};
 
 pub use list::{JobFilter, JobRow, Purge};
 pub(crate) use list::{purge, replay};
-pub use triggers::{Action, Trigger, Triggers};
-pub(crate) use triggers::{Happened, fire};
+pub use triggers::{Action, Topic, Trigger, Triggers};
+pub(crate) use triggers::{Happened, fire, fire_audited, fire_event};
 
 use crate::limits::{PAGE_MAX, TRIM_MAX};
 use crate::readers::Lane;

@@ -15,6 +15,7 @@
 //! | `accounts`, `sessions`, `keys` | who may sign in, who is signed in, what signs tokens |
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `jobs` | work that a committed transaction owes |
+//! | `events`, `hooks` | what the project names and publishes; hooks made at run time |
 //! | `api_keys` | keys of programs |
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
@@ -38,9 +39,11 @@ mod changes;
 mod connection;
 mod documents;
 mod error;
+mod events;
 mod executions;
 mod factors;
 mod handle;
+mod hooks;
 mod identities;
 mod jobs;
 mod keys;
@@ -70,11 +73,13 @@ pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
 pub use documents::{AggregatePage, ListPage, Plan, Watched};
 pub use error::Error;
+pub use events::EventRow;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
+pub use hooks::HookRow;
 pub use identities::{LinkedIdentity, Subject};
-pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Trigger, Triggers};
+pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Topic, Trigger, Triggers};
 pub use keys::SigningKey;
 pub use lockouts::{LockoutRow, NewDevice};
 pub use mail::{DueMail, MailOutcome, MailRow, NewMail};

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0013_secrets.sql"),
     include_str!("migrations/0014_jobs.sql"),
     include_str!("migrations/0015_api_keys.sql"),
+    include_str!("migrations/0016_events.sql"),
 ];
 
 /// Applies what is missing.

@@ -75,6 +75,7 @@ class Context:
         self.deadline = time() + message["deadline_ms"] / 1000
         self.log = Log(invocation.log)
         self.db = (AsyncDb if is_async else Db)(invocation.call)
+        self.events = self.db.events
 
     @property
     def cancelled(self):

@@ -4,6 +4,17 @@ The daemon checks the rules; here arguments only take the shape that `runtimes/R
 """
 
 
+class Events:
+    """`ctx.events`: awaited in an async handler."""
+
+    def __init__(self, call):
+        self._call = call
+
+    def publish(self, name, payload=None):
+        """Tells `payload`, any JSON, to whoever listens to the event: `{"id", "name", "at"}`."""
+        return self._call("events.publish", {"name": name, "payload": payload})
+
+
 class Db:
     """For `def handler(ctx)`: every method blocks until the daemon has answered."""
 
@@ -13,6 +24,11 @@ class Db:
 
     def _call(self, op, args):
         return self._invoke(op, args, self._transaction)
+
+    @property
+    def events(self):
+        """What is published through `tx.events` goes out with the commit, or not at all."""
+        return Events(self._call)
 
     def list(self, collection, **query):
         """One page of documents: `{"docs", "limit", "next_cursor"?, "total"?, "snippets"?}`."""

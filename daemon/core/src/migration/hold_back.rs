@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::schema::{Collection, CollectionRules, Diagnostic, Field, RuleSource, Schema};
+use crate::schema::{Collection, CollectionRules, Diagnostic, Field, HookOn, RuleSource, Schema};
 
 /// `applied` with the rules, functions, visibility, defaults and conditions of `wanted`. A collection
 /// that is not wanted any more has no rules left: it denies everyone but administrators.
@@ -25,12 +25,17 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
             .map(|(name, old)| (name.clone(), Arc::new(collection(old))))
             .collect(),
         functions: wanted.functions.clone(),
+        events: wanted.events.clone(),
         hooks: wanted
             .hooks
             .iter()
-            .filter(|hook| applied.collections.contains_key(&hook.on))
+            .filter(|hook| match &hook.on {
+                HookOn::Documents { collection, .. } => applied.collections.contains_key(collection),
+                HookOn::Auth(_) | HookOn::Event(_) => true,
+            })
             .cloned()
             .collect(),
+        uses: wanted.uses.clone(),
     }
 }
 

@@ -1,52 +1,147 @@
-//! Reads `hooks:`: which functions are told of what happens to documents.
+//! Reads `hooks:`: which functions are told of what happens to documents and accounts, and of events.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::function::{duration, number};
+use super::users::USERS;
+use serde_json::{Map, Value, json};
+
 use super::reader::{At, Reader, join, shorten, suggestion};
-use super::{Hook, HookAction, Retry, Schema};
+use super::{AuthAction, FunctionUse, Hook, HookAction, HookOn, HookWhen, Retry, Schema};
 use crate::limits::HOOKS_MAX;
 
-const ACTIONS: [(&str, HookAction); 3] =
-    [("create", HookAction::Create), ("update", HookAction::Update), ("delete", HookAction::Delete)];
+const ACTIONS: [HookAction; 3] = [HookAction::Create, HookAction::Update, HookAction::Delete];
 
-/// Reads the hooks of a schema whose collections and functions are known. What is wrong is reported and
-/// left out.
-pub(super) fn read(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) -> Vec<Hook> {
-    let (mut hooks, mut names) = (Vec::new(), HashSet::new());
+/// What `on` may say that is no collection.
+const AUTH: &str = "auth";
+const EVENT: &str = "event";
+
+/// Reads the hooks of a schema whose collections and events are known. What is wrong is reported and left
+/// out.
+pub(super) fn read(reader: &mut Reader<'_>, at: &At<'_>, schema: &mut Schema) {
+    let mut ids = HashSet::new();
     for item in reader.list(at, HOOKS_MAX).unwrap_or_default() {
-        let Some(hook) = read_one(reader, &item, schema) else { continue };
-        if !names.insert(hook.name.clone()) {
-            let message = format!("there are two hooks named \"{}\"", hook.name);
-            reader.report(item.key, &item.path, message, "give one of them another name");
+        let Some((hook, function)) = read_one(reader, &item, schema) else { continue };
+        if !ids.insert(hook.id.clone()) {
+            let message = format!("there are two hooks with the id \"{}\"", hook.id);
+            reader.report(item.key, &item.path, message, "give one of them another id");
         }
-        hooks.push(hook);
+        schema.hooks.push(hook);
+        schema.uses.push(function);
     }
-    hooks
 }
 
-fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) -> Option<Hook> {
+/// Reads one hook. The function that it names is not looked for: it may have a file of its own.
+pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) -> Option<(Hook, FunctionUse)> {
     let mut section = reader.section(at)?;
-    let (name, on, function) = (section.take("name"), section.take("on"), section.take("function"));
-    let (actions, retry) = (section.take("actions"), section.take("retry"));
+    let (id, on, function) = (section.take("id"), section.take("on"), section.take("function"));
+    let (name, actions) = (section.take("name"), section.take("actions"));
+    let (when, mode, retry) = (section.take("when"), section.take("mode"), section.take("retry"));
     section.finish(reader);
-
-    let collections: Vec<&str> = schema.collections.keys().map(String::as_str).collect();
-    let functions: Vec<&str> = schema.functions.keys().map(String::as_str).collect();
-    let on = known(reader, at, (on.as_ref(), "on"), "collection", &collections);
-    let function = known(reader, at, (function.as_ref(), "function"), "function", &functions);
-    let actions = match actions {
-        Some(at) => read_actions(reader, &at),
-        None => ACTIONS.map(|(_, action)| action).to_vec(),
+    let on = match on {
+        Some(on) => read_on(reader, at, (&on, name.as_ref(), actions.as_ref()), schema),
+        None => missing(reader, at, "on", "add on: the name of a collection, auth, or event"),
     };
+    let function = match function {
+        Some(function) => reader.text(&function).map(|name| FunctionUse {
+            function: name.to_owned(),
+            path: function.path.clone(),
+            position: function.node.position,
+        }),
+        None => missing(reader, at, "function", "add function: the name of a function"),
+    };
+    let when = read_when(reader, when.as_ref(), mode.as_ref());
+    if let (Some(retry), Some(HookWhen::Before | HookWhen::AfterSync)) = (&retry, when) {
+        reader.report(
+            retry.key,
+            &retry.path,
+            "only a job is tried again",
+            "remove retry, or use mode: async",
+        );
+    }
     let retry = read_retry(reader, retry.as_ref());
-    let (on, function) = (on?, function?);
-    let name = match name {
-        Some(at) => reader.text(&at).filter(|name| reader.name(name, at.key, &at.path))?.to_owned(),
-        None => function.clone(),
+
+    let (on, function, when) = (on?, function?, when?);
+    check_when(reader, at, &on, when)?;
+    let id = match id {
+        Some(at) => reader.text(&at).filter(|id| reader.name(id, at.key, &at.path))?.to_owned(),
+        None => function.function.clone(),
     };
-    Some(Hook { name, on, actions, function, retry })
+    Some((Hook { id, on, when, function: function.function.clone(), retry }, function))
+}
+
+fn read_on(
+    reader: &mut Reader<'_>,
+    hook: &At<'_>,
+    (on, name, actions): (&At<'_>, Option<&At<'_>>, Option<&At<'_>>),
+    schema: &Schema,
+) -> Option<HookOn> {
+    let word = reader.text(on)?;
+    let (misplaced, hint) = match word {
+        EVENT => (actions, "an event has no actions"),
+        _ => (name, "name is for on: event; the name of the hook itself is its id"),
+    };
+    if let Some(at) = misplaced {
+        reader.report(at.key, &at.path, hint, "remove it");
+    }
+    match word {
+        AUTH => Some(HookOn::Auth(read_actions(
+            reader,
+            actions,
+            &AuthAction::ALL.map(|action| (action.as_str(), action)),
+        ))),
+        EVENT => {
+            let Some(name) = name else {
+                return missing(reader, hook, "name", "add name: the name of an event");
+            };
+            let events: Vec<&str> = schema.events.keys().map(String::as_str).collect();
+            known(reader, name, "event", &events).map(HookOn::Event)
+        }
+        _ => {
+            let actions = read_actions(reader, actions, &ACTIONS.map(|action| (action.as_str(), action)));
+            let collections: Vec<&str> = schema.collections.keys().map(String::as_str).collect();
+            let collection = known(reader, on, "collection", &collections)?;
+            Some(HookOn::Documents { collection, actions })
+        }
+    }
+}
+
+/// `when: before`, or `when: after` with `mode: sync | async`; after, as a job, if nothing is said.
+fn read_when(reader: &mut Reader<'_>, when: Option<&At<'_>>, mode: Option<&At<'_>>) -> Option<HookWhen> {
+    let when = when.map(|at| reader.word(at, "time", &[("before", true), ("after", false)]));
+    let sync = mode.map(|at| reader.word(at, "mode", &[("sync", true), ("async", false)]));
+    // A word that was refused is nothing to go on with.
+    match (when.map_or(Some(false), |when| when)?, sync.map_or(Some(None), |sync| sync.map(Some))?) {
+        (true, Some(false)) => {
+            reader.refuse(mode?, "what happens waits for a hook before it", "remove mode");
+            None
+        }
+        (true, _) => Some(HookWhen::Before),
+        (false, Some(true)) => Some(HookWhen::AfterSync),
+        (false, _) => Some(HookWhen::AfterAsync),
+    }
+}
+
+/// Not everything can be waited for.
+fn check_when(reader: &mut Reader<'_>, at: &At<'_>, on: &HookOn, when: HookWhen) -> Option<()> {
+    let wrong = match (on, when) {
+        (HookOn::Event(_), HookWhen::Before | HookWhen::AfterSync) => "an event is told of by jobs only",
+        (HookOn::Auth(_), HookWhen::AfterSync) => "what happens to accounts is told of before it, or by jobs",
+        (HookOn::Documents { collection, .. }, HookWhen::Before | HookWhen::AfterSync)
+            if collection == USERS =>
+        {
+            "accounts are not written as documents only: say on: auth"
+        }
+        (HookOn::Auth(actions), HookWhen::Before)
+            if !actions.iter().all(|action| matches!(action, AuthAction::Register | AuthAction::Login)) =>
+        {
+            "before hooks of accounts are for register and login"
+        }
+        _ => return Some(()),
+    };
+    reader.report(at.key, &at.path, wrong, "leave when and mode out, or name other actions");
+    None
 }
 
 /// Reads `retry:` of what runs by itself.
@@ -67,18 +162,7 @@ pub(super) fn read_retry(reader: &mut Reader<'_>, at: Option<&At<'_>>) -> Retry 
 }
 
 /// The name of something that the schema declares.
-fn known(
-    reader: &mut Reader<'_>,
-    hook: &At<'_>,
-    (at, key): (Option<&At<'_>>, &str),
-    what: &str,
-    names: &[&str],
-) -> Option<String> {
-    let Some(at) = at else {
-        let message = format!("the hook has no {key}");
-        reader.report(hook.key, &join(&hook.path, key), message, &format!("add {key}: the name of a {what}"));
-        return None;
-    };
+fn known(reader: &mut Reader<'_>, at: &At<'_>, what: &str, names: &[&str]) -> Option<String> {
     let name = reader.text(at)?;
     if names.contains(&name) {
         return Some(name.to_owned());
@@ -87,18 +171,62 @@ fn known(
     None
 }
 
-fn read_actions(reader: &mut Reader<'_>, at: &At<'_>) -> Vec<HookAction> {
-    let items = reader.list(at, ACTIONS.len()).unwrap_or_default();
+fn missing<T>(reader: &mut Reader<'_>, hook: &At<'_>, key: &str, hint: &str) -> Option<T> {
+    reader.report(hook.key, &join(&hook.path, key), format!("the hook has no {key}"), hint);
+    None
+}
+
+/// `actions:`, all that there are if it is missing.
+fn read_actions<T: Copy + PartialEq>(
+    reader: &mut Reader<'_>,
+    at: Option<&At<'_>>,
+    words: &[(&str, T)],
+) -> Vec<T> {
+    let Some(at) = at else { return words.iter().map(|(_, action)| *action).collect() };
+    let items = reader.list(at, words.len()).unwrap_or_default();
     if items.is_empty() {
-        reader.refuse(at, "must name at least one action", "write [create, update, delete]");
+        reader.refuse(at, "must name at least one action", &format!("write actions: [{}]", words[0].0));
     }
     let mut actions = Vec::new();
     for item in &items {
-        let Some(action) = reader.word(item, "action", &ACTIONS) else { continue };
+        let Some(action) = reader.word(item, "action", words) else { continue };
         if actions.contains(&action) {
             reader.refuse(item, "the action stands here twice", "");
         }
         actions.push(action);
     }
     actions
+}
+
+impl Hook {
+    /// Its members as they are written in a schema, with what is left out filled in.
+    #[must_use]
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        put("id", json!(self.id));
+        match &self.on {
+            HookOn::Documents { collection, actions } => {
+                put("on", json!(collection));
+                put("actions", actions.iter().map(|action| action.as_str()).collect());
+            }
+            HookOn::Auth(actions) => {
+                put("on", json!(AUTH));
+                put("actions", actions.iter().map(|action| action.as_str()).collect());
+            }
+            HookOn::Event(name) => {
+                put("on", json!(EVENT));
+                put("name", json!(name));
+            }
+        }
+        let (when, mode) = match self.when {
+            HookWhen::Before => ("before", "sync"),
+            HookWhen::AfterSync => ("after", "sync"),
+            HookWhen::AfterAsync => ("after", "async"),
+        };
+        put("when", json!(when));
+        put("mode", json!(mode));
+        put("function", json!(self.function));
+        members
+    }
 }

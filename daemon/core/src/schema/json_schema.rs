@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::field::type_names;
 use crate::limits::{
-    CONCURRENCY_MAX, HOOKS_MAX, INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
+    CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INDEX_FIELDS_MAX, INDEXES_MAX,
+    INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
 };
 
 /// Names of collections, fields, indexes and functions.
@@ -26,7 +27,15 @@ pub fn json_schema() -> Value {
             "functions": about(named("function"), "Functions by name"),
             "hooks": about(
                 json!({ "type": "array", "maxItems": HOOKS_MAX, "items": { "$ref": "#/$defs/hook" } }),
-                "Functions that are told of what happens to documents",
+                "Functions that are told of what happens to documents and accounts, and of events",
+            ),
+            "events": about(
+                json!({
+                    "type": ["object", "null"], "maxProperties": EVENTS_MAX,
+                    "propertyNames": { "pattern": "^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)*$", "maxLength": EVENT_NAME_MAX_BYTES },
+                    "additionalProperties": { "$ref": "#/$defs/event" },
+                }),
+                "Events that the project itself names",
             ),
         },
         "required": ["version"],
@@ -63,7 +72,13 @@ fn definitions() -> Value {
         "functionRules": optional(rules(&["invoke"])),
         "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
         "function": function(),
+        "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
+        "eventRules": optional(object(json!({ "publish": { "$ref": "#/$defs/rule" } }), &[])),
         "hook": hook(),
+        "documentAction": words(&["create", "update", "delete"]),
+        "authAction": words(&[
+            "register", "login", "logout", "verify", "email_change", "password_change", "update", "delete",
+        ]),
         "retry": optional(object(
             json!({
                 "attempts": { "type": "integer", "minimum": 1, "maximum": 100 },
@@ -192,12 +207,15 @@ fn validation() -> Value {
 fn hook() -> Value {
     object(
         json!({
-            "name": about(json!({ "type": "string", "pattern": NAME }), "Its name, if not that of its function"),
-            "on": about(json!({ "type": "string" }), "Name of a collection"),
+            "id": about(json!({ "type": "string", "pattern": NAME }), "Its name, if not that of its function"),
+            "on": about(json!({ "type": "string" }), "Name of a collection, auth, or event"),
+            "name": about(json!({ "type": "string" }), "Name of the event, with on: event"),
             "actions": {
-                "type": "array", "items": words(&["create", "update", "delete"]), "minItems": 1, "maxItems": 3,
-                "uniqueItems": true,
+                "type": "array", "minItems": 1, "uniqueItems": true,
+                "items": { "anyOf": [{ "$ref": "#/$defs/documentAction" }, { "$ref": "#/$defs/authAction" }] },
             },
+            "when": words(&["before", "after"]),
+            "mode": about(words(&["sync", "async"]), "Whether whoever caused it waits for it"),
             "function": about(json!({ "type": "string" }), "Name of a function"),
             "retry": { "$ref": "#/$defs/retry" },
         }),
@@ -308,6 +326,8 @@ mod tests {
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
         check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
         check("/$defs/retry", "version: 1\nhooks: [{ retry: { zzz: 1 } }]\n");
+        check("/$defs/event", "version: 1\nevents: { e: { zzz: 1 } }\n");
+        check("/$defs/eventRules", "version: 1\nevents: { e: { rules: { zzz: 1 } } }\n");
         check("/$defs/instances", "version: 1\nfunctions: { f: { instances: { zzz: 1 } } }\n");
     }
 
@@ -330,7 +350,10 @@ mod tests {
             "/$defs/index/properties/order",
             "version: 1\ncollections: { c: { indexes: [{ order: zzz }] } }\n",
         );
-        check("/$defs/hook/properties/actions/items", "version: 1\nhooks: [{ actions: [zzz] }]\n");
+        check("/$defs/documentAction", "version: 1\nhooks: [{ on: users, actions: [zzz] }]\n");
+        check("/$defs/authAction", "version: 1\nhooks: [{ on: auth, actions: [zzz] }]\n");
+        check("/$defs/hook/properties/when", "version: 1\nhooks: [{ when: zzz }]\n");
+        check("/$defs/hook/properties/mode", "version: 1\nhooks: [{ mode: zzz }]\n");
         check("/$defs/function/properties/runtime", "version: 1\nfunctions: { f: { runtime: zzz } }\n");
     }
 

@@ -9,61 +9,23 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use regex::{Regex, RegexBuilder};
 
+use super::{EventConfig, FunctionUse, Hook};
 use crate::limits::PATTERN_MAX_BYTES;
 
 /// A valid schema.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Schema {
     /// By name, in order of the file. `users` is always among them.
     pub collections: IndexMap<String, Arc<Collection>>,
     /// By name, in order of the file.
     pub functions: IndexMap<String, Arc<FunctionConfig>>,
+    /// Events that the project itself names, in order of the file.
+    pub events: IndexMap<String, EventConfig>,
     /// In order of the file.
     pub hooks: Vec<Hook>,
-}
-
-/// A function that is told of what happened to documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hook {
-    /// Its name; that of its function if it has no other. No two hooks have the same.
-    pub name: String,
-    /// The collection.
-    pub on: String,
-    /// Of which actions.
-    pub actions: Vec<HookAction>,
-    /// The function.
-    pub function: String,
-    /// How it is tried again.
-    pub retry: Retry,
-}
-
-/// How what failed is tried again: after `first`, then twice as long each time, `longest` at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retry {
-    /// Attempts in all, at least 1.
-    pub attempts: u32,
-    /// Wait after the first.
-    pub first: Duration,
-    /// Longest wait.
-    pub longest: Duration,
-}
-
-impl Default for Retry {
-    /// Eight attempts over about two minutes.
-    fn default() -> Self {
-        Self { attempts: 8, first: Duration::from_secs(1), longest: Duration::from_secs(3_600) }
-    }
-}
-
-/// What a hook is told of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HookAction {
-    /// A document is made.
-    Create,
-    /// A document is changed.
-    Update,
-    /// A document is deleted.
-    Delete,
+    /// Where functions are named that may have files of their own; a [`Catalog`](crate::catalog::Catalog)
+    /// has them all.
+    pub uses: Vec<FunctionUse>,
 }
 
 /// A collection of documents, stored as one table of the same name.

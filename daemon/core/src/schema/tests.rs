@@ -423,17 +423,44 @@ fn wrong_hooks_are_named_with_their_place() {
     let check = |hooks: &str, expected: &str| {
         let text = format!(
             "version: 1\ncollections: {{ posts: {{ fields: {{ id: {{ type: id, primary: true }} }} }} }}\n\
-             functions: {{ f: {{ runtime: node }} }}\nhooks: [{hooks}]\n"
+             functions: {{ f: {{ runtime: node }} }}\nevents: {{ order.paid: }}\nhooks: [{hooks}]\n"
         );
         let problems = parse("s.yaml", &text).expect_err(hooks);
         assert!(problems.iter().any(|problem| problem.message.contains(expected)), "{hooks}: {problems:#?}");
     };
     check("{ on: nothing, function: f }", "there is no collection \"nothing\"");
-    check("{ on: posts, function: g }", "there is no function \"g\"");
     check("{ on: posts }", "the hook has no function");
     check("{ function: f }", "the hook has no on");
     check("{ on: posts, function: f, actions: [] }", "must name at least one action");
     check("{ on: posts, function: f, actions: [create, create] }", "stands here twice");
-    check("{ on: posts, function: f }, { on: posts, function: f }", "two hooks named \"f\"");
+    check("{ on: posts, function: f }, { on: posts, function: f }", "two hooks with the id \"f\"");
     check("{ on: posts, function: f, retry: { attempts: 0 } }", "from 1 to 100");
+    check("{ on: posts, function: f, when: before, retry: { attempts: 2 } }", "only a job is tried again");
+    check("{ on: posts, function: f, when: before, mode: async }", "waits for a hook before it");
+    check("{ on: posts, function: f, name: x }", "the name of the hook itself is its id");
+    check("{ on: posts, function: f, actions: [login] }", "unknown action \"login\"");
+    check("{ on: auth, function: f, actions: [create] }", "unknown action \"create\"");
+    check("{ on: auth, function: f, when: before }", "are for register and login");
+    check("{ on: auth, function: f, mode: sync }", "told of before it, or by jobs");
+    check("{ on: users, function: f, mode: sync }", "say on: auth");
+    check("{ on: event, function: f }", "the hook has no name");
+    check("{ on: event, name: order.sent, function: f }", "there is no event \"order.sent\"");
+    check("{ on: event, name: order.paid, function: f, actions: [create] }", "an event has no actions");
+    check("{ on: event, name: order.paid, function: f, when: before }", "told of by jobs only");
+}
+
+#[test]
+fn names_of_events() {
+    let check = |name: &str, good: bool| {
+        assert_eq!(parse("s.yaml", &format!("version: 1\nevents: {{ {name}: }}\n")).is_ok(), good, "{name}");
+    };
+    check("paid", true);
+    check("order.paid_2", true);
+    check("Order", false);
+    check("order..paid", false);
+    check("order.", false);
+    check("2fast", false);
+    check("a-b", false);
+    check(&"a".repeat(63), true);
+    check(&"a".repeat(64), false);
 }

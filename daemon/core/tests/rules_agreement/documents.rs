@@ -87,7 +87,7 @@ pub fn schema(generator: &mut Generator) -> Schema {
         field.nullable &= !generator.one_in(4);
     }
     let collections = [(collection.name.clone(), Arc::new(collection))].into_iter().collect();
-    Schema { collections, functions: indexmap::IndexMap::default(), hooks: Vec::new() }
+    Schema { collections, ..Schema::default() }
 }
 
 pub fn create_table(connection: &Connection, collection: &Collection) {

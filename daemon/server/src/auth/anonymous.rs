@@ -29,7 +29,8 @@ impl Auth {
         }
         self.allow_register(client)?;
         let catalog = self.0.catalog.load_full();
-        let document = nameless(users(&catalog)?)?;
+        let (users, who) = (users(&catalog)?, Identity::Anonymous);
+        let document = self.ask_to_register(users, nameless(users)?, &who, client).await?;
         let draft = Draft { document, password: None, password_hash: None, counts: PasswordCounts::AtOnce };
         let account = self.create(draft, Action::AnonymousCreate, &Identity::Anonymous, client).await?;
         self.begin(&account, Method::Anonymous, client).await

@@ -340,6 +340,14 @@ impl Auth {
                 return Ok(Err(Failure::Unavailable));
             }
         };
+        let (catalog, who) = (self.0.catalog.load_full(), Identity::Anonymous);
+        let document = match self.ask_to_register(users(&catalog)?, document, &who, client).await {
+            Ok(document) => document,
+            Err(error) => {
+                tracing::warn!(provider = subject.provider, "a hook lets nobody register: {}", error.code());
+                return Ok(Err(Failure::Unavailable));
+            }
+        };
         let event = Event::new(Action::Register, &Identity::Anonymous, client)
             .detail("provider", subject.provider.as_str());
         let account = NewAccount { document, password_hash: None };

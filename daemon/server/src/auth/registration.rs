@@ -8,7 +8,7 @@ use alyx_core::identity::Identity;
 use alyx_store::PasswordCounts;
 
 use super::Auth;
-use super::account::{By, Draft};
+use super::account::{By, Draft, users};
 use super::body::AccountBody;
 use super::session::{Begun, Client, Method};
 use crate::audit::{self, Action, Event};
@@ -27,7 +27,10 @@ impl Auth {
         }
         self.allow_register(client)?;
         let email = body.text("email").unwrap_or_default();
-        let draft = self.draft(body, By::Owner)?;
+        let mut draft = self.draft(body, By::Owner)?;
+        let catalog = self.0.catalog.load_full();
+        let who = Identity::Anonymous;
+        draft.document = self.ask_to_register(users(&catalog)?, draft.document, &who, client).await?;
         if self.0.settings.registration == Registration::Verified {
             let draft = Draft { counts: PasswordCounts::OnceVerified, ..draft };
             self.register_unseen(draft, &email, client).await?;

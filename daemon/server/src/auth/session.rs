@@ -269,6 +269,10 @@ impl Auth {
         client: &Client,
     ) -> Result<SignedIn, ApiError> {
         let parts = &self.0;
+        if let Err(error) = self.ask_to_sign_in(account, client).await {
+            self.refused(Some(account), method, client).await;
+            return Err(error);
+        }
         let (token, hash) = new_token();
         let id = uuid::Uuid::now_v7().to_string();
         let now = Timestamp::now();

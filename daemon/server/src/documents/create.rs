@@ -25,7 +25,7 @@ impl Documents {
         let document = parse_new(found, body, access_of(who))?;
         let (collection, body) = (collection.to_owned(), body.to_vec());
         self.write(catalog, who, facts, move |writing| {
-            writing.kept(once.as_ref(), |writing| writing.insert(&collection, document, &body))
+            writing.kept(once.as_ref(), |writing| writing.insert(&collection, document.clone(), &body))
         })
         .await
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Documents, Precondition};
+use crate::hooks::WaitedHooks;
 use crate::problem::ApiError;
 
 const SCHEMA: &str = r#"version: 1
@@ -89,7 +90,7 @@ async fn bench() -> Bench {
     };
     assert!(store.migrate(migration).await.unwrap().applied);
     let catalog = Arc::new(ArcSwap::from_pointee(Catalog::build("schema.yaml", schema).unwrap()));
-    Bench { documents: Documents::new(store, catalog), _directory: directory }
+    Bench { documents: Documents::new(store, catalog, WaitedHooks::default()), _directory: directory }
 }
 
 fn user(id: &str) -> Identity {

@@ -4,11 +4,12 @@
 //! operation, since the operations are the same; what was written is seen by them at once, and by
 //! everybody else, changes and the cache of accounts among them, once it is committed.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use alyx_store::Interactive;
 
-use super::Documents;
+use super::{Documents, Later};
 use crate::problem::ApiError;
 
 /// A transaction that is open. Dropping it undoes what was done in it.
@@ -21,7 +22,7 @@ impl Documents {
     /// Begins a transaction that lasts at most `limit`, once those are over that were asked for before.
     pub async fn begin(&self, limit: Duration) -> Result<OpenTransaction, ApiError> {
         let lent = self.store.begin(limit).await?;
-        let documents = Self { store: lent.store().clone(), ..self.clone() };
+        let documents = Self { store: lent.store().clone(), later: Some(Later::default()), ..self.clone() };
         Ok(OpenTransaction { documents, lent })
     }
 }
@@ -34,6 +35,13 @@ impl OpenTransaction {
 
     /// Makes everything durable that was written. If this fails, nothing of it remains.
     pub async fn commit(&self) -> Result<(), ApiError> {
-        Ok(self.lent.commit().await?)
+        self.lent.commit().await?;
+        let later = self
+            .documents
+            .later
+            .as_deref()
+            .map(|later| std::mem::take(&mut *later.lock().unwrap_or_else(PoisonError::into_inner)));
+        self.documents.tell_all(later.unwrap_or_default()).await;
+        Ok(())
     }
 }

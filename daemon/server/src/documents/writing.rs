@@ -12,12 +12,16 @@ use alyx_core::document::{
 };
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::rules::{Decision, DocRef, Lookups, Rule, RuleInput};
+use alyx_core::schema::HookAction;
 use alyx_core::scope::Touch;
 use alyx_store::{Abort, Transaction};
 
 use super::judge::{log, to_json_with};
+use super::passes::Pass;
 use super::{Documents, Precondition, USERS, Written, access_of, denied, entry, not_found};
 use crate::clock;
+use crate::hooks::Doer;
+use crate::limits::HOOK_PASSES_MAX;
 use crate::problem::{ApiError, Code};
 
 /// Why nothing was written.
@@ -31,10 +35,22 @@ pub struct Writing<'w, 't, 's> {
     pub facts: RequestFacts,
     /// Whether all of it is undone in the end, as a dry run is.
     pub undo: bool,
+    /// What is known of the hooks that are asked first.
+    pub pass: Pass,
+}
+
+/// Why a try left nothing.
+enum Undone<T> {
+    /// Because it was to leave nothing.
+    Done(T),
+    Refused(ApiError),
+    /// Because hooks have to be asked.
+    Asks(Box<Pass>),
 }
 
 impl Documents {
-    /// Runs `work` in one transaction of its own, or as part of the one that is open.
+    /// Runs `work` in one transaction of its own, or as part of the one that is open; again, when hooks had
+    /// to be asked in between.
     pub(super) async fn write<T, F>(
         &self,
         catalog: Arc<Catalog>,
@@ -44,41 +60,52 @@ impl Documents {
     ) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Writing<'_, '_, '_>) -> Result<T, Refusal> + Send + 'static,
+        F: Fn(&mut Writing<'_, '_, '_>) -> Result<T, Refusal> + Send + Sync + 'static,
     {
-        let (who, facts) = (who.clone(), facts.clone());
+        let doer = Doer { identity: who.clone(), facts: facts.clone() };
         let store = self.store.caused_by(facts.depth);
-        let done = store.transact(move |tx| {
-            let (catalog, who) = (&*catalog, &who);
-            let mut writing = Writing { tx, catalog, who, facts, undo: false };
-            match work(&mut writing) {
-                Ok(output) if writing.undo => Err(Abort::Refused(Ok(output))),
-                Ok(output) => Ok(output),
-                Err(Abort::Refused(error)) => Err(Abort::Refused(Err(error))),
-                Err(Abort::Store(error)) => Err(Abort::Store(error)),
-            }
-        });
-        match done.await {
-            Ok(output) => Ok(output),
-            Err(Abort::Refused(outcome)) => outcome,
-            Err(Abort::Store(error)) => Err(error.into()),
+        let (work, mut pass) = (Arc::new(work), Pass::first(self.hooks.get()));
+        for _ in 0..HOOK_PASSES_MAX {
+            let (catalog, doer_of_try, work) = (Arc::clone(&catalog), doer.clone(), Arc::clone(&work));
+            let done = store.transact(move |tx| {
+                let (catalog, Doer { identity, facts }) = (&*catalog, doer_of_try);
+                let mut writing = Writing { tx, catalog, who: &identity, facts, undo: false, pass };
+                let worked = work(&mut writing);
+                let Writing { undo, pass, .. } = writing;
+                match worked {
+                    Err(Abort::Store(error)) => Err(Abort::Store(error)),
+                    _ if !pass.open.is_empty() => Err(Abort::Refused(Undone::Asks(Box::new(pass)))),
+                    Ok(output) if undo => Err(Abort::Refused(Undone::Done(output))),
+                    Ok(output) => Ok((output, pass.told)),
+                    Err(Abort::Refused(error)) => Err(Abort::Refused(Undone::Refused(error))),
+                }
+            });
+            pass = match done.await {
+                Ok((output, told)) => {
+                    self.told(told, doer).await;
+                    return Ok(output);
+                }
+                Err(Abort::Refused(Undone::Done(output))) => return Ok(output),
+                Err(Abort::Refused(Undone::Refused(error))) => return Err(error),
+                Err(Abort::Refused(Undone::Asks(pass))) => pass.answered(&doer).await?,
+                Err(Abort::Store(error)) => return Err(error.into()),
+            };
         }
+        let detail = "What the hooks of the collection were asked about was changed each time; try again.";
+        Err(ApiError::new(Code::Conflict, detail))
     }
 }
 
 impl Writing<'_, '_, '_> {
-    /// The collection of this name.
-    pub fn entry(&self, name: &str) -> Result<&CollectionEntry, Refusal> {
-        entry(self.catalog, name).map_err(Abort::Refused)
-    }
-
     /// Creates a document.
     pub fn create(&mut self, collection: &str, body: &[u8]) -> Result<Written, Refusal> {
-        let entry = self.entry(collection)?;
+        let entry = entry(self.catalog, collection).map_err(Abort::Refused)?;
         let refused = may_create(entry, self.who);
         refused.map_err(Abort::Refused)?;
-        let document = parse_new(entry, body, access_of(self.who)).map_err(refuse)?;
-        self.insert(collection, document, body)
+        let now = self.pass.now.clone();
+        let mut fresh = Fresh { now: &now, ids: &mut |kind| self.pass.key(kind) };
+        let document = parse_create(&entry.collection, body, access_of(self.who), &mut fresh);
+        self.insert(collection, document.map_err(refuse)?, body)
     }
 
     /// Creates a document that was read from `body`.
@@ -89,7 +116,9 @@ impl Writing<'_, '_, '_> {
             return Err(Abort::Refused(denied(self.who)));
         }
         self.check_written(entry, &named_fields(&entry.collection, body), &document, None)?;
+        let document = self.ask(entry, HookAction::Create, None, document)?;
         let created = self.tx.create(&entry.collection, document, &self.who.label())?;
+        self.tell(entry, HookAction::Create, None, Some(&created));
         self.written(entry, 201, &created)
     }
 
@@ -118,8 +147,7 @@ impl Writing<'_, '_, '_> {
             return Err(missing());
         }
         self.read_body(entry, Some(&change.body));
-        let now = clock::now_text();
-        let new = match change.patch.apply(&entry.collection, old, &now) {
+        let new = match change.patch.apply(&entry.collection, old, &self.pass.now) {
             Ok(new) => new,
             Err(error) => return Err(self.wrong(entry, old, error)),
         };
@@ -132,7 +160,7 @@ impl Writing<'_, '_, '_> {
         let entry = entry(self.catalog, USERS).map_err(Abort::Refused)?;
         let old = self.tx.get(&entry.collection, id)?.ok_or_else(missing)?;
         self.read_body(entry, Some(&change.body));
-        let new = change.patch.apply(&entry.collection, &old, &clock::now_text()).map_err(refuse)?;
+        let new = change.patch.apply(&entry.collection, &old, &self.pass.now).map_err(refuse)?;
         self.check_written(entry, &change.named, &new, Some(&old))?;
         let after = self.tx.replace(&entry.collection, &old, new, &self.who.label())?;
         self.note_changed_account(entry, &old, &after)?;
@@ -151,8 +179,8 @@ impl Writing<'_, '_, '_> {
         let access = access_of(self.who);
         let old = self.tx.get(&entry.collection, id)?;
         self.read_body(entry, Some(body));
-        let now = clock::now_text();
-        let mut fresh = Fresh { now: &now, ids: &mut clock::new_key };
+        let now = self.pass.now.clone();
+        let mut fresh = Fresh { now: &now, ids: &mut |kind| self.pass.key(kind) };
         let parsed = parse_replace(&entry.collection, id, old.as_ref(), body, access, &mut fresh);
         let Some(old) = old else {
             let (_, primary) = entry.collection.primary();
@@ -193,7 +221,9 @@ impl Writing<'_, '_, '_> {
         }
         self.check_written(entry, named, &new, Some(old))?;
         self.check(entry, old, precondition)?;
+        let new = self.ask(entry, HookAction::Update, Some(old), new)?;
         let after = self.tx.replace(&entry.collection, old, new, &self.who.label())?;
+        self.tell(entry, HookAction::Update, Some(old), Some(&after));
         self.note_changed_account(entry, old, &after)?;
         self.written(entry, 200, &after)
     }
@@ -217,6 +247,8 @@ impl Writing<'_, '_, '_> {
             return Err(missing());
         }
         self.check(entry, old, precondition)?;
+        self.ask(entry, HookAction::Delete, Some(old), old.clone())?;
+        self.tell(entry, HookAction::Delete, Some(old), None);
         let accounts = self.tx.delete(&entry.collection, old, &self.who.label())?;
         self.note_ended_accounts(&accounts)
     }

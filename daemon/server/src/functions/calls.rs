@@ -65,6 +65,8 @@ pub enum Operation {
     DeleteMany(Selection),
     /// `db.batch`.
     Batch(Batch),
+    /// `events.publish`.
+    Publish(Publish),
     /// `db.begin`.
     Begin(Nothing),
     /// `db.commit`.
@@ -92,6 +94,7 @@ impl Operation {
             "db.update_many" => Self::UpdateMany(args_of(op, args)?),
             "db.delete_many" => Self::DeleteMany(args_of(op, args)?),
             "db.batch" => Self::Batch(args_of(op, args)?),
+            "events.publish" => Self::Publish(args_of(op, args)?),
             "db.begin" => Self::Begin(args_of(op, args)?),
             "db.commit" => Self::Commit(args_of(op, args)?),
             "db.rollback" => Self::Rollback(args_of(op, args)?),
@@ -108,7 +111,11 @@ impl Operation {
             Self::Get(_) | Self::List(_) | Self::Aggregate(_) => false,
             Self::Begin(_) | Self::Commit(_) | Self::Rollback(_) => false,
             Self::Create(_) | Self::Upsert(_) | Self::Update(_) | Self::Replace(_) => true,
-            Self::Delete(_) | Self::UpdateMany(_) | Self::DeleteMany(_) | Self::Batch(_) => true,
+            Self::Delete(_)
+            | Self::UpdateMany(_)
+            | Self::DeleteMany(_)
+            | Self::Batch(_)
+            | Self::Publish(_) => true,
         }
     }
 }
@@ -138,6 +145,16 @@ pub struct Selection {
     /// Parameters as in the query of such a request.
     #[serde(default)]
     pub query: Query,
+}
+
+/// Arguments of `events.publish`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Publish {
+    /// Name of the event.
+    pub name: String,
+    /// What it tells.
+    pub payload: Box<RawValue>,
 }
 
 /// Arguments of `db.create`.

@@ -147,6 +147,7 @@ async fn carry_out(
             let done = documents.delete_many(who, facts, &many.collection, &params).await;
             done.map(|outcome| json!(outcome).to_string().into_bytes())
         }
+        Operation::Publish(publish) => documents.publish(who, facts, &publish.name, &publish.payload).await,
         operation => write(documents, who, facts, operation).await,
     }
 }

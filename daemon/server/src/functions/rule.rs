@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use alyx_core::catalog::FunctionEntry;
-use alyx_core::identity::Identity;
-use alyx_core::rules::{Decision, RuleInput};
+use alyx_core::identity::{Identity, RequestFacts};
+use alyx_core::rules::{Decision, Rule, RuleInput};
 use alyx_store::Store;
+use serde_json::value::RawValue;
 
 use super::Invocation;
 use crate::problem::{ApiError, Code};
@@ -15,7 +16,7 @@ pub(super) async fn check(store: &Store, entry: &FunctionEntry, call: &Invocatio
     if call.identity.invokes_freely(&call.function) {
         return Ok(());
     }
-    match decide(store, entry, call).await? {
+    match decide(store, entry.invoke.as_ref(), (&call.identity, &call.facts), &call.input).await? {
         Some(Decision::Allow) => return Ok(()),
         Some(Decision::Error(reason)) => {
             let function = &entry.config.name;
@@ -29,21 +30,23 @@ pub(super) async fn check(store: &Store, entry: &FunctionEntry, call: &Invocatio
     })
 }
 
-async fn decide(
+/// What a rule says of a request that carries `body`, JSON; nothing if there is no rule.
+pub async fn decide(
     store: &Store,
-    entry: &FunctionEntry,
-    call: &Invocation,
+    rule: Option<&Arc<Rule>>,
+    (identity, facts): (&Identity, &RequestFacts),
+    body: &RawValue,
 ) -> Result<Option<Decision>, ApiError> {
-    let Some(rule) = &entry.invoke else { return Ok(None) };
-    let mut facts = call.facts.clone();
+    let Some(rule) = rule else { return Ok(None) };
+    let mut facts = facts.clone();
     if rule.reads_body() {
-        facts.body = serde_json::from_str(call.input.get()).ok().map(Arc::new);
+        facts.body = serde_json::from_str(body.get()).ok().map(Arc::new);
     }
     if !rule.has_lookups() {
-        let input = RuleInput { identity: &call.identity, request: &facts, doc: None, old: None };
+        let input = RuleInput { identity, request: &facts, doc: None, old: None };
         return Ok(Some(rule.check(&input)));
     }
-    let (rule, identity) = (Arc::clone(rule), call.identity.clone());
+    let (rule, identity) = (Arc::clone(rule), identity.clone());
     let decided = store.with_lookups(move |lookups| {
         let input = RuleInput { identity: &identity, request: &facts, doc: None, old: None };
         rule.check_with(&input, lookups)

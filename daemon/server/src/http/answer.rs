@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use alyx_core::identity::Notices;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -28,6 +29,9 @@ pub struct RequestId(pub String);
 
 /// Name of the header that carries it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Name of the header that tells of hooks that failed after the commit: an id and the code of a problem.
+const HOOK_FAILED: HeaderName = HeaderName::from_static("x-alyx-hook-failed");
 
 /// Cookie by which an account knows a device. It signs nobody in; it only lets its holder try where others
 /// have to wait.
@@ -78,6 +82,8 @@ pub async fn answer(
     request.extensions_mut().insert(RequestId(id.clone()));
     let meter = Meter::default();
     request.extensions_mut().insert(meter.clone());
+    let notices = Notices::default();
+    request.extensions_mut().insert(notices.clone());
     let issued = IssuedDevice::default();
     request.extensions_mut().insert(issued.clone());
 
@@ -102,6 +108,7 @@ pub async fn answer(
     write_problem(&id, &mut response);
     write_headers(&id, private, &mut response);
     meter.write(response.headers_mut());
+    write_notices(&notices, response.headers_mut());
     if let Some(cookie) = issued.0.get().and_then(|token| device_cookie(token, scheme)) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -119,6 +126,15 @@ pub async fn answer(
     }
     log(doors.mode, &method, &path, response.status(), started.elapsed(), &id);
     response
+}
+
+/// The hooks that failed after the commit, a header each.
+fn write_notices(notices: &Notices, headers: &mut HeaderMap) {
+    for notice in notices.take() {
+        if let Ok(value) = HeaderValue::from_str(&notice) {
+            headers.append(HOOK_FAILED, value);
+        }
+    }
 }
 
 fn device_cookie(token: &str, scheme: Scheme) -> Option<HeaderValue> {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use alyx_core::identity::{AdminIdentity, Identity, RequestFacts};
+use alyx_core::identity::{AdminIdentity, Identity, Notices, RequestFacts};
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 use http::{HeaderMap, header};
@@ -159,6 +159,7 @@ fn facts(parts: &Parts, app: &App, peer: Peer) -> Result<RequestFacts, ApiError>
         query,
         headers: visible_headers(&parts.headers),
         request_id: request_id(parts),
+        notices: parts.extensions.get::<Notices>().cloned().unwrap_or_default(),
         ..RequestFacts::default()
     })
 }

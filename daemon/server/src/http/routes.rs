@@ -4,6 +4,7 @@
 mod accounts;
 mod api_keys;
 mod backups;
+mod hooks;
 mod jobs;
 mod mail;
 mod oauth;
@@ -95,6 +96,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(mail::routes());
     list.extend(secrets::routes());
     list.extend(api_keys::routes());
+    list.extend(hooks::routes());
     list.extend(jobs::routes());
     list.extend(realtime::routes());
     list.extend(other_routes());

@@ -86,6 +86,8 @@ fn own(route: &Route) -> &'static [Code] {
         "pruneBackups" => &[Code::InvalidParameter, Code::BackupTargetFailing],
         "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged, Code::BackupTargetFailing],
         "createDocument" => &[
+            Code::HookFailed,
+            Code::HookLoop,
             Code::UniqueViolation,
             Code::ReferenceNotFound,
             Code::Conflict,
@@ -94,6 +96,8 @@ fn own(route: &Route) -> &'static [Code] {
         ],
         "getDocument" => &[Code::DocumentNotFound, Code::AnswerTooLarge],
         "updateDocument" | "replaceDocument" => &[
+            Code::HookFailed,
+            Code::HookLoop,
             Code::DocumentNotFound,
             Code::Conflict,
             Code::UniqueViolation,
@@ -102,6 +106,8 @@ fn own(route: &Route) -> &'static [Code] {
             Code::InvalidParameter,
         ],
         "deleteDocument" => &[
+            Code::HookFailed,
+            Code::HookLoop,
             Code::DocumentNotFound,
             Code::Conflict,
             Code::DocumentReferenced,
@@ -110,6 +116,9 @@ fn own(route: &Route) -> &'static [Code] {
         ],
         "updateDocuments" | "deleteDocuments" => &[
             Code::CollectionNotFound,
+            Code::Conflict,
+            Code::HookFailed,
+            Code::HookLoop,
             Code::InvalidParameter,
             Code::UniqueViolation,
             Code::ReferenceNotFound,
@@ -117,6 +126,9 @@ fn own(route: &Route) -> &'static [Code] {
         ],
         "batch" => &[
             Code::CollectionNotFound,
+            Code::Conflict,
+            Code::HookFailed,
+            Code::HookLoop,
             Code::DocumentNotFound,
             Code::InvalidParameter,
             Code::UniqueViolation,
@@ -125,7 +137,7 @@ fn own(route: &Route) -> &'static [Code] {
             Code::PreconditionFailed,
             Code::IdempotencyKeyReused,
         ],
-        "register" => &[Code::RegistrationClosed, Code::UniqueViolation],
+        "register" => &[Code::RegistrationClosed, Code::UniqueViolation, Code::HookFailed],
         "createUser" => &[Code::UniqueViolation],
         "migrationStatus" => &[],
         "planMigration" => &[Code::SchemaInvalid],
@@ -136,11 +148,17 @@ fn own(route: &Route) -> &'static [Code] {
             Code::MigrationImpossible,
             Code::NothingToRollBack,
         ],
-        "login" => &[Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired],
+        "login" => &[Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired, Code::HookFailed],
         "clearLockouts" | "listAudit" => &[Code::InvalidParameter],
-        "anonymous" => &[Code::AnonymousRefused, Code::InvalidCredentials],
-        "setup" => &[Code::SetupRefused, Code::UniqueViolation, Code::InvalidCredentials],
-        "upgrade" => &[Code::Conflict, Code::UniqueViolation, Code::CsrfRejected, Code::InvalidCredentials],
+        "anonymous" => &[Code::AnonymousRefused, Code::InvalidCredentials, Code::HookFailed],
+        "setup" => &[Code::SetupRefused, Code::UniqueViolation, Code::InvalidCredentials, Code::HookFailed],
+        "upgrade" => &[
+            Code::Conflict,
+            Code::UniqueViolation,
+            Code::CsrfRejected,
+            Code::InvalidCredentials,
+            Code::HookFailed,
+        ],
         "updateMe" => &[
             Code::Conflict,
             Code::UniqueViolation,
@@ -171,6 +189,10 @@ fn own(route: &Route) -> &'static [Code] {
         "getJob" => &[Code::JobNotFound],
         "replayJob" => &[Code::JobNotFound, Code::Conflict],
         "purgeJobs" => &[Code::InvalidParameter],
+        "createHook" => &[Code::HookExists],
+        "getHook" => &[Code::HookNotFound],
+        "updateHook" | "deleteHook" => &[Code::HookNotFound, Code::HookDeclared],
+        "publishEvent" => &[Code::EventNotFound],
         "deleteSecret" => &[Code::SecretNotFound],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],
         "invokeFunction" => &[
@@ -199,7 +221,7 @@ fn own_of_accounts(route: &Route) -> &'static [Code] {
             Code::TotpNotEnabled,
         ],
         "finishOAuth" => &[Code::ProviderNotFound],
-        "exchangeOAuth" => &[Code::InvalidOtp],
+        "exchangeOAuth" => &[Code::InvalidOtp, Code::HookFailed],
         "unlinkOAuth" => {
             &[Code::ProviderNotFound, Code::LastSignIn, Code::ConfirmationFailed, Code::TotpNotEnabled]
         }
@@ -207,10 +229,14 @@ fn own_of_accounts(route: &Route) -> &'static [Code] {
         "confirmVerification" | "resetPassword" => &[Code::InvalidLink],
         "confirmEmail" => &[Code::InvalidLink, Code::UniqueViolation],
         "changeEmail" => &[Code::MailNotConfigured, Code::ConfirmationFailed, Code::TotpNotEnabled],
-        "signInByCode" => &[Code::InvalidOtp, Code::InvalidCredentials],
-        "answerSecondFactor" => {
-            &[Code::InvalidOtp, Code::InvalidPasskey, Code::InvalidCredentials, Code::TotpNotEnabled]
-        }
+        "signInByCode" => &[Code::InvalidOtp, Code::InvalidCredentials, Code::HookFailed],
+        "answerSecondFactor" => &[
+            Code::InvalidOtp,
+            Code::InvalidPasskey,
+            Code::InvalidCredentials,
+            Code::TotpNotEnabled,
+            Code::HookFailed,
+        ],
         "enrollTotp" => &[Code::ConfirmationFailed, Code::TotpNotEnabled, Code::TotpEnabled],
         "confirmTotp" => &[Code::InvalidOtp, Code::TotpNotEnabled, Code::TotpEnabled],
         "disableTotp" | "renewRecoveryCodes" => &[Code::ConfirmationFailed, Code::TotpNotEnabled],
@@ -222,9 +248,13 @@ fn own_of_accounts(route: &Route) -> &'static [Code] {
         }
         "askForPasskey" => &[Code::InvalidOtp, Code::PasskeyNotFound, Code::PasskeysNotConfigured],
         "askForOwnPasskey" => &[Code::PasskeyNotFound, Code::PasskeysNotConfigured],
-        "signInByPasskey" => {
-            &[Code::InvalidPasskey, Code::InvalidCredentials, Code::LockedOut, Code::ChallengeRequired]
-        }
+        "signInByPasskey" => &[
+            Code::InvalidPasskey,
+            Code::InvalidCredentials,
+            Code::LockedOut,
+            Code::ChallengeRequired,
+            Code::HookFailed,
+        ],
         "renamePasskey" => &[Code::PasskeyNotFound],
         "deletePasskey" => {
             &[Code::PasskeyNotFound, Code::ConfirmationFailed, Code::TotpNotEnabled, Code::LastSignIn]

@@ -1,6 +1,7 @@
 //! Table of the shapes of bodies, as JSON Schema 2020-12: long, flat, one entry a shape.
 
 mod api_keys;
+pub mod hooks;
 pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
@@ -98,6 +99,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
     let writes = writes::fixed().into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect();
     tables.extend([
         api_keys::all(),
+        hooks::all(),
         jobs::all(),
         realtime::all(),
         oauth::all(),

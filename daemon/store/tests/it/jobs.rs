@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alyx_store::{
-    Action, DueJob, Error, JobFilter, JobOutcome, NewJob, OnJobs, Purge, Store, Trigger, Triggers,
+    Action, AuditOutcome, AuditRow, DueJob, Error, EventRow, JobFilter, JobOutcome, NewJob, OnJobs, Purge,
+    Store, Topic, Trigger, Triggers,
 };
 use jiff::Timestamp;
 use serde_json::{Value as Json, json};
@@ -67,8 +68,9 @@ fn state(id: &str, state: &str, attempts: u32) -> (String, String, u32) {
 }
 
 fn triggers(store: &Store, actions: &[Action], ordered: bool) {
-    let trigger = Trigger { kind: "test", target: "t".to_owned(), actions: actions.to_vec(), ordered };
-    store.set_triggers(Triggers([("posts".to_owned(), vec![trigger])].into()));
+    let trigger = Trigger { kind: "test", target: "t".to_owned(), ordered };
+    let topics = actions.iter().map(|action| Topic::Document("posts".to_owned(), *action));
+    store.set_triggers(Triggers(topics.map(|topic| (topic, vec![trigger.clone()])).collect()));
 }
 
 fn payload(store: &Store, id: &str) -> Json {
@@ -238,4 +240,60 @@ fn settled_jobs_are_listed_replayed_purged_and_trimmed() {
     assert_eq!(store.purge_jobs(purge("done")).wait().unwrap(), 0);
     assert_eq!(store.purge_jobs(purge("dead")).wait().unwrap(), 1);
     assert_eq!(states(store), [state("c", "running", 1)]);
+}
+
+#[test]
+fn an_audited_action_and_an_event_add_their_jobs_to_their_own_transaction() {
+    let project = TestStore::new("");
+    let store = &project.store;
+    let trigger = |target: &str| vec![Trigger { kind: "test", target: target.to_owned(), ordered: true }];
+    let topics = [
+        (Topic::Audited("session.begin".to_owned()), trigger("login")),
+        (Topic::Event("order.paid".to_owned()), trigger("paid")),
+    ];
+    store.set_triggers(Triggers(topics.into()));
+    let row = |action: &str, outcome| AuditRow {
+        identity: "user:1".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        action: action.to_owned(),
+        target: "user:1".to_owned(),
+        outcome,
+        request_id: "r".to_owned(),
+        details_json: None,
+    };
+    store.append_audit(row("session.begin", AuditOutcome::Denied)).wait().unwrap();
+    store.append_audit(row("session.end", AuditOutcome::Ok)).wait().unwrap();
+    assert_eq!(states(store).len(), 0, "neither what failed nor what nobody asked for");
+    store.append_audit(row("session.begin", AuditOutcome::Ok)).wait().unwrap();
+    let event = |id: &str, name: &str| EventRow {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        payload: r#"{"total":3}"#.to_owned(),
+        identity: "user:1".to_owned(),
+        at: String::new(),
+    };
+    store.publish(event("e1", "order.paid")).wait().unwrap();
+    store.publish(event("e2", "order.sent")).wait().unwrap();
+    assert!(store.publish(event("e1", "order.paid")).wait().is_err(), "an id is used once");
+    let rows = store.list_jobs(JobFilter::default(), 100).wait().unwrap();
+    let targets: Vec<&str> = rows.iter().rev().map(|row| row.target.as_str()).collect();
+    assert_eq!(targets, ["login", "paid"]);
+    let told = payload(store, &rows[1].id);
+    assert_eq!(
+        (&told["audit"], &told["id"], &told["doc"]),
+        (&json!("session.begin"), &json!("1"), &Json::Null)
+    );
+    let told = payload(store, &rows[0].id);
+    assert_eq!((&told["event"], &told["id"]), (&json!("order.paid"), &json!("e1")));
+    assert_eq!(told["payload"], json!({ "total": 3 }));
+
+    let ids = |name: Option<&str>, before: Option<&str>| -> Vec<String> {
+        let rows = store.events(name.map(str::to_owned), before.map(str::to_owned), 10).wait().unwrap();
+        rows.into_iter().map(|row| row.id).collect()
+    };
+    assert_eq!(ids(None, None), ["e2", "e1"]);
+    assert_eq!(ids(Some("order.paid"), None), ["e1"]);
+    assert_eq!(ids(None, Some("e2")), ["e1"]);
+    let trimmed = store.trim_events(now() + Duration::from_secs(60)).wait();
+    assert_eq!((trimmed.unwrap(), ids(None, None).len()), (2, 0));
 }
