@@ -41,6 +41,7 @@
 //! | `tls` | certificates, versions, and what `testssl.sh` says |
 //! | `throttle` | how often somebody may do something |
 //! | `users` | `alyx users` and `alyx keys`, the first administrator, imported accounts |
+//! | `channels` | what clients say to each other |
 //! | `commands` | the `alyx` command |
 //! | `contract` | the OpenAPI document, held against independent tools |
 //! | `control` | the supervisor against a hostile daemon |
@@ -61,6 +62,7 @@ mod backup;
 mod backup_s3;
 mod blog;
 mod changes;
+mod channels;
 mod commands;
 mod contract;
 mod control;

@@ -3,10 +3,8 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use alyx_tests::realtime::Socket;
+use alyx_tests::realtime::{Events, Socket};
 use alyx_tests::{Client, Project, TestServer, peers};
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,45 +12,6 @@ use tokio::net::TcpStream;
 use crate::{lab, post};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A stream of events.
-struct Events {
-    stream: BoxStream<'static, reqwest::Result<Vec<u8>>>,
-    received: String,
-}
-
-impl Events {
-    async fn open(who: &Client, query: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request =
-            http.get(format!("{}/api/realtime{query}", who.base())).header("accept", "text/event-stream");
-        if let Some(token) = who.try_token() {
-            request = request.bearer_auth(token);
-        }
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        assert_eq!(answer.headers()["x-accel-buffering"], "no");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
-        let stream = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec())).boxed();
-        Self { stream, received: String::new() }
-    }
-
-    async fn next(&mut self) -> Value {
-        loop {
-            while let Some((event, rest)) = self.received.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.received = rest;
-                if let Some(data) = event.strip_prefix("data: ") {
-                    return serde_json::from_str(data).unwrap();
-                }
-                assert_eq!(event, ":");
-            }
-            let piece = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("in time");
-            self.received += &String::from_utf8(piece.expect("it goes on").unwrap()).unwrap();
-        }
-    }
-}
 
 #[tokio::test]
 async fn events_are_managed_by_requests() {

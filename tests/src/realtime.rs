@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use futures_util::stream::BoxStream;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
@@ -217,5 +218,54 @@ impl Socket {
         };
         tokio::time::timeout(PATIENCE, all).await.expect("it ends in time");
         (code, messages)
+    }
+}
+
+/// A stream of events.
+#[expect(missing_debug_implementations, reason = "a boxed stream has none")]
+pub struct Events {
+    stream: BoxStream<'static, reqwest::Result<Vec<u8>>>,
+    received: String,
+}
+
+impl Events {
+    /// Opens one as a client that may hold a token; `query` begins with the question mark.
+    ///
+    /// # Panics
+    /// If that is refused.
+    pub async fn open(who: &Client, query: &str) -> Self {
+        let http = reqwest::Client::builder().no_proxy().build().expect("an answer");
+        let mut request =
+            http.get(format!("{}/api/realtime{query}", who.base())).header("accept", "text/event-stream");
+        if let Some(token) = who.try_token() {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.headers()["x-accel-buffering"], "no");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        let stream = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec())).boxed();
+        Self { stream, received: String::new() }
+    }
+
+    /// The next message.
+    ///
+    /// # Panics
+    /// If the stream ends before.
+    pub async fn next(&mut self) -> Value {
+        loop {
+            while let Some((event, rest)) = self.received.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.received = rest;
+                if let Some(data) = event.strip_prefix("data: ") {
+                    return serde_json::from_str(data).expect("an answer");
+                }
+                assert_eq!(event, ":");
+            }
+            let piece = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("in time");
+            self.received +=
+                &String::from_utf8(piece.expect("it goes on").expect("an answer")).expect("an answer");
+        }
     }
 }

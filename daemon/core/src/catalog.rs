@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::channel::{ChannelAct, ChannelEntry, shape};
 use crate::document::{Access, FieldError};
 use crate::identity::{Identity, RequestFacts};
 use crate::rules::{Decision, Lookups, Rule, RuleInput, Scope, Sight};
 use crate::schema::reader::{shorten, suggestion};
-use crate::schema::{Collection, Diagnostic, Field, FunctionConfig, RuleSource, Schema};
+use crate::schema::{Channel, Collection, Diagnostic, Field, FunctionConfig, RuleSource, Schema};
 use crate::scope::Touch;
 
 /// A schema with its compiled rules.
@@ -19,6 +20,7 @@ pub struct Catalog {
     collections: HashMap<String, CollectionEntry>,
     functions: HashMap<String, FunctionEntry>,
     events: HashMap<String, Option<Arc<Rule>>>,
+    channels: HashMap<String, Arc<ChannelEntry>>,
 }
 
 /// A collection with its compiled rules. `None` denies everyone but administrators.
@@ -91,6 +93,11 @@ impl Catalog {
             .collect();
         let functions =
             schema.functions.iter().map(|(name, config)| (name.clone(), compiler.function(config))).collect();
+        let channels = schema
+            .channels
+            .iter()
+            .map(|(name, config)| (name.clone(), Arc::new(compiler.channel(config))))
+            .collect();
         let events = schema
             .events
             .iter()
@@ -98,7 +105,7 @@ impl Catalog {
         let events = events.collect();
         compiler.uses();
         if compiler.diagnostics.is_empty() {
-            Ok(Self { schema, collections, functions, events })
+            Ok(Self { schema, collections, functions, events, channels })
         } else {
             compiler.diagnostics.sort_by_key(|diagnostic| diagnostic.position);
             Err(compiler.diagnostics)
@@ -127,6 +134,12 @@ impl Catalog {
     #[must_use]
     pub fn event(&self, name: &str) -> Option<Option<&Arc<Rule>>> {
         self.events.get(name).map(Option::as_ref)
+    }
+
+    /// A channel by name.
+    #[must_use]
+    pub fn channel(&self, name: &str) -> Option<&Arc<ChannelEntry>> {
+        self.channels.get(name)
     }
 }
 
@@ -263,6 +276,20 @@ impl Compiler<'_> {
             message: format!("there is no function \"{}\"", shorten(&used.function)),
             hint: Some(suggestion(&used.function, &names)),
         }));
+    }
+
+    fn channel(&mut self, config: &Arc<Channel>) -> ChannelEntry {
+        let rules = &config.rules;
+        let mut compile = |source: &Option<RuleSource>, act| {
+            // What is said is as much a document as one that is read.
+            self.compile(source.as_ref(), Scope::Get(shape(act)))
+        };
+        ChannelEntry {
+            config: Arc::clone(config),
+            subscribe: compile(&rules.subscribe, ChannelAct::Subscribe),
+            broadcast: compile(&rules.broadcast, ChannelAct::Broadcast),
+            presence: compile(&rules.presence, ChannelAct::Presence),
+        }
     }
 
     /// `None` for a rule that is absent or, with a diagnostic, wrong; a catalog with a diagnostic is

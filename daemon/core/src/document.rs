@@ -14,7 +14,7 @@ mod write;
 
 pub use convert::is_email;
 pub use id::{new_id, new_uuid};
-pub use json::{check_json, members};
+pub use json::{check_json, compact_json, members};
 pub use parse::{Patch, named_fields, named_value, parse_create, parse_replace, parse_update};
 pub use recall::recall;
 pub use timestamp::{canonical_timestamp, is_date};

@@ -176,6 +176,16 @@ impl Identity {
         }
     }
 
+    /// Whether the rules of a channel do not apply.
+    #[must_use]
+    pub fn uses_channel_freely(&self, channel: &str) -> bool {
+        match self.effective() {
+            Self::Admin(_) => true,
+            Self::ApiKey(key) => key.scopes.iter().any(|scope| scope.opens_channel(channel)),
+            _ => false,
+        }
+    }
+
     /// Whether an area of administration is open: the part of the path after `/api/admin/`.
     #[must_use]
     pub fn administers(&self, area: &str) -> bool {

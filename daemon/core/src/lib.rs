@@ -8,6 +8,7 @@
 //! | [`query`] | list parameters to a typed, bounded question |
 //! | [`rules`] | access rules: CEL in memory and as SQL, which agree |
 //! | [`catalog`] | the schema in force with its rules compiled |
+//! | [`channel`] | names of channels, and what their rules know |
 //! | [`migration`] | what separates two schemas |
 //! | [`sql`] | building blocks of SQL expressions |
 //! | [`value`] | a stored value, in the five forms SQLite knows |
@@ -16,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod catalog;
+pub mod channel;
 pub mod document;
 pub mod identity;
 pub mod limits;

@@ -49,6 +49,12 @@ pub const EVENTS_MAX: usize = 200;
 /// Length of the name of an event.
 pub const EVENT_NAME_MAX_BYTES: usize = 63;
 
+/// Channels of a schema.
+pub const CHANNELS_MAX: usize = 200;
+
+/// Length of the part of a channel's name that clients choose. Unit: bytes.
+pub const CHANNEL_KEY_MAX_BYTES: usize = 128;
+
 /// Hooks of a schema.
 pub const HOOKS_MAX: usize = 200;
 

@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `channel`, `units` | one part each |
 //! | `model`, `happening` | what a valid schema is made of |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
 
+mod channel;
 mod check;
 mod collection;
 mod env;
@@ -31,6 +32,8 @@ use std::sync::Arc;
 
 use indexmap::IndexMap;
 
+pub(crate) use channel::plain_shape;
+pub use channel::{Channel, ChannelRules};
 pub use env::is_secret_name;
 pub use happening::{AuthAction, EventConfig, FunctionUse, Hook, HookAction, HookOn, HookWhen, Retry};
 pub use json_schema::json_schema;
@@ -43,7 +46,7 @@ pub use model::{
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
 pub use users::ACCOUNT_MEMBERS;
 
-use crate::limits::{COLLECTIONS_MAX, FUNCTIONS_MAX};
+use crate::limits::{CHANNELS_MAX, COLLECTIONS_MAX, FUNCTIONS_MAX};
 use reader::{At, Reader};
 use yaml::{Node, Yaml};
 
@@ -107,6 +110,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let collections_at = section.take("collections");
     let functions_at = section.take("functions");
     let (events_at, hooks_at) = (section.take("events"), section.take("hooks"));
+    let channels_at = section.take("channels");
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -139,12 +143,21 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     }
     let collections =
         collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
+    let channels = channels_at.map(|at| read_channels(reader, &at)).unwrap_or_default();
     let events = events_at.map(|at| event::read(reader, &at)).unwrap_or_default();
-    let mut schema = Schema { collections, functions, events, ..Schema::default() };
+    let mut schema = Schema { collections, functions, events, channels, ..Schema::default() };
     if let Some(at) = hooks_at {
         hook::read(reader, &at, &mut schema);
     }
     Some(schema)
+}
+
+fn read_channels(reader: &mut Reader<'_>, at: &At<'_>) -> IndexMap<String, Arc<Channel>> {
+    let declared = reader.named(at, CHANNELS_MAX, "channels");
+    let read = declared
+        .into_iter()
+        .filter_map(|(name, at)| Some((name.to_owned(), Arc::new(channel::read(reader, name, &at)?))));
+    read.collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! | `collections:NAME:read`, `collections:*:read` | reading documents, whatever the rules say |
 //! | `collections:NAME:write`, `collections:*:write` | writing documents, whatever the rules say |
 //! | `functions:invoke:NAME`, `functions:invoke:*` | invoking functions |
+//! | `channels:NAME`, `channels:*` | listening, broadcasting and being there on channels |
 //! | `admin:AREA`, `admin:*` | the routes below `/api/admin/AREA`, all of them but those of keys |
 //! | `admin:deploy` | applying the project's schema and looking at what came of it |
 //!
@@ -46,6 +47,7 @@ impl Scope {
         let parts: Vec<&str> = text.split(':').collect();
         let known = match parts[..] {
             ["collections", name, "read" | "write"] | ["functions", "invoke", name] => is_name(name),
+            ["channels", name] => is_name(name),
             ["admin", area] => is_name(area) && !CLOSED_AREAS.contains(&area),
             _ => false,
         };
@@ -83,6 +85,12 @@ impl Scope {
     #[must_use]
     pub fn invokes(&self, function: &str) -> bool {
         self.0.strip_prefix("functions:invoke:").is_some_and(|name| name == "*" || name == function)
+    }
+
+    /// Whether it opens a channel.
+    #[must_use]
+    pub fn opens_channel(&self, channel: &str) -> bool {
+        self.0.strip_prefix("channels:").is_some_and(|name| name == "*" || name == channel)
     }
 
     /// Whether it opens an area of administration, the part of the path after `/api/admin/`.
@@ -133,6 +141,8 @@ mod tests {
         check("admin:*", "posts", Touch::Read, false);
         assert!(scope("functions:invoke:pay").invokes("pay") && !scope("functions:invoke:pay").invokes("p"));
         assert!(scope("functions:invoke:*").invokes("pay") && !scope("admin:*").invokes("pay"));
+        assert!(scope("channels:rooms").opens_channel("rooms") && scope("channels:*").opens_channel("rooms"));
+        assert!(!scope("channels:rooms").opens_channel("room") && !scope("admin:*").opens_channel("rooms"));
         assert!(scope("admin:users").administers("users") && !scope("admin:users").administers("audit"));
         assert!(scope("admin:*").administers("users") && !scope("admin:*").administers("api-keys"));
         assert!(

@@ -329,6 +329,18 @@ pub const VERIFIED_TOKENS_MAX: usize = 8_192;
 /// Bytes of a subscription's id.
 pub const REALTIME_ID_MAX_BYTES: usize = 64;
 
+/// Bytes of the name of what is broadcast.
+pub const REALTIME_EVENT_MAX_BYTES: usize = 64;
+
+/// Bytes of the state of somebody in a channel.
+pub const REALTIME_STATE_MAX_BYTES: usize = 4 * 1024;
+
+/// How many may be in one channel.
+pub const REALTIME_PRESENT_MAX: usize = 1_000;
+
+/// What is held of a channel for somebody to whom nothing can be told at the moment.
+pub const REALTIME_HELD_MAX: usize = 64;
+
 /// Documents that a subscription holds.
 pub const REALTIME_LIMIT_MAX: u32 = 500;
 

@@ -10,11 +10,14 @@
 //! | `question` | what a subscription comes to for one identity |
 //! | `group`, `view` | what it shows, and what is different |
 //! | `groups` | which groups a change may matter to |
+//! | `channel`, `channels` | what clients say to each other |
 //! | `connection`, `outbox` | a client, and what waits for it |
 //! | `talk` | what clients say, carried out |
 //! | `doubts` | whose rights may be different |
 //! | `tasks` | what goes on by itself |
 
+mod channel;
+mod channels;
 mod connection;
 mod doubts;
 mod group;
@@ -39,6 +42,7 @@ use alyx_store::Store;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use self::channels::Channels;
 use self::group::Group;
 use self::groups::Groups;
 use self::places::Places;
@@ -51,7 +55,7 @@ use crate::tasks::Tasks;
 
 pub use connection::Connection;
 pub use doubts::Doubts;
-pub use message::Reason;
+pub use message::{Reason, read_broadcast};
 pub use outbox::{Message, Next};
 
 /// The service. A cheap clone.
@@ -64,6 +68,7 @@ struct Parts {
     auth: Auth,
     settings: config::Realtime,
     groups: Groups,
+    channels: Channels,
     places: Places,
     connections: Mutex<HashMap<String, Arc<Connection>>>,
     doubts: Doubts,
@@ -109,6 +114,7 @@ impl Hub {
             auth: auth.clone(),
             settings,
             groups: Groups::default(),
+            channels: Channels::default(),
             places: Places::default(),
             connections: Mutex::default(),
             doubts,
@@ -161,15 +167,12 @@ impl Hub {
     fn close(&self, connection: &Arc<Connection>) {
         self.connections().remove(&connection.id);
         connection.outbox.end(Reason::Gone, Message::own(String::new()));
-        let (subscriptions, owner) = {
+        let owner = {
             let mut state = connection.lock();
             state.places.clear();
-            let subscriptions = std::mem::take(&mut state.subscriptions);
-            (subscriptions, state.credential.owner().map(str::to_owned))
+            state.credential.owner().map(str::to_owned)
         };
-        for subscription in subscriptions.into_values() {
-            subscription.group.leave(connection, subscription.number);
-        }
+        connection.leave_all();
         if let Some(owner) = owner {
             self.0.doubts.remove(&owner, connection);
         }

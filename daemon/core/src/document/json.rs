@@ -58,6 +58,14 @@ pub fn check_json(text: &[u8], depth_max: usize) -> Result<(), DocumentError> {
     checked.map_err(|error| DocumentError::InvalidJson(error.to_string()))
 }
 
+/// The text of a JSON value without space between its tokens, checked as [`check_json`] does.
+///
+/// # Errors
+/// What is wrong and where.
+pub fn compact_json(raw: &str) -> Result<String, String> {
+    compact(raw).map_err(|fault| fault.message)
+}
+
 /// Checks a JSON value strictly and drops the space between its tokens.
 pub(super) fn compact(raw: &str) -> Result<String, Fault> {
     let mut json = serde_json::Deserializer::from_str(raw);

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::schema::{Collection, CollectionRules, Diagnostic, Field, HookOn, RuleSource, Schema};
+use crate::schema::{
+    ChannelRules, Collection, CollectionRules, Diagnostic, Field, HookOn, RuleSource, Schema,
+};
 
 /// `applied` with the rules, functions, visibility, defaults and conditions of `wanted`. A collection
 /// that is not wanted any more has no rules left: it denies everyone but administrators.
@@ -36,6 +38,7 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
             .cloned()
             .collect(),
         uses: wanted.uses.clone(),
+        channels: wanted.channels.clone(),
     }
 }
 
@@ -79,6 +82,10 @@ pub fn deny_rules(mut schema: Schema, diagnostics: &[Diagnostic]) -> Schema {
         for field in &mut collection.fields {
             [&mut field.rules.read, &mut field.rules.write].into_iter().for_each(deny);
         }
+    }
+    for channel in schema.channels.values_mut() {
+        let ChannelRules { subscribe, broadcast, presence } = &mut Arc::make_mut(channel).rules;
+        [subscribe, broadcast, presence].into_iter().for_each(deny);
     }
     schema
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::field::type_names;
 use crate::limits::{
-    CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INDEX_FIELDS_MAX, INDEXES_MAX,
-    INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
+    CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INDEX_FIELDS_MAX,
+    INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
 };
 
 /// Names of collections, fields, indexes and functions.
@@ -19,7 +19,7 @@ pub fn json_schema() -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Alyx schema",
-        "description": "Collections, fields, access rules, functions and hooks of a project (schema.yaml)",
+        "description": "Collections, fields, access rules, functions, hooks and channels of a project (schema.yaml)",
         "type": "object",
         "properties": {
             "version": about(json!({ "const": 1 }), "Version of the format"),
@@ -37,6 +37,7 @@ pub fn json_schema() -> Value {
                 }),
                 "Events that the project itself names",
             ),
+            "channels": about(channels(), "Where clients talk to each other, by name"),
         },
         "required": ["version"],
         "additionalProperties": false,
@@ -70,6 +71,7 @@ fn definitions() -> Value {
         "listRule": list_rule(),
         "fieldRules": optional(rules(&["read", "write"])),
         "functionRules": optional(rules(&["invoke"])),
+        "channel": optional(object(json!({ "rules": optional(rules(&["subscribe", "broadcast", "presence"])) }), &[])),
         "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
         "function": function(),
         "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
@@ -223,6 +225,12 @@ fn hook() -> Value {
     )
 }
 
+fn channels() -> Value {
+    let mut all = named("channel");
+    all["maxProperties"] = json!(CHANNELS_MAX);
+    all
+}
+
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
@@ -323,6 +331,8 @@ mod tests {
         check("/$defs/validate", &field("type: int, validate: { zzz: 1 }"));
         check("/$defs/function", "version: 1\nfunctions: { f: { zzz: 1 } }\n");
         check("/$defs/functionRules", "version: 1\nfunctions: { f: { rules: { zzz: x } } }\n");
+        check("/$defs/channel", "version: 1\nchannels: { c: { zzz: 1 } }\n");
+        check("/$defs/channel/properties/rules", "version: 1\nchannels: { c: { rules: { zzz: x } } }\n");
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
         check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
         check("/$defs/retry", "version: 1\nhooks: [{ retry: { zzz: 1 } }]\n");

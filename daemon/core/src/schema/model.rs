@@ -9,7 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use regex::{Regex, RegexBuilder};
 
-use super::{EventConfig, FunctionUse, Hook};
+use super::{Channel, EventConfig, FunctionUse, Hook};
 use crate::limits::PATTERN_MAX_BYTES;
 
 /// A valid schema.
@@ -26,6 +26,8 @@ pub struct Schema {
     /// Where functions are named that may have files of their own; a [`Catalog`](crate::catalog::Catalog)
     /// has them all.
     pub uses: Vec<FunctionUse>,
+    /// Where clients talk to each other, by name, in order of the file.
+    pub channels: IndexMap<String, Arc<Channel>>,
 }
 
 /// A collection of documents, stored as one table of the same name.

@@ -156,7 +156,7 @@ fn check(wanted: &NewApiKey, now: Timestamp) -> Result<(), ApiError> {
         let Some(scope) = Scope::parse(text) else {
             return wrong(format!(
                 "{text:.80?} is no scope. Scopes look like collections:NAME:read, collections:NAME:write, \
-                 functions:invoke:NAME, admin:AREA or admin:deploy; NAME and AREA may be *."
+                 functions:invoke:NAME, channels:NAME, admin:AREA or admin:deploy; NAME and AREA may be *."
             ));
         };
         scopes.push(scope);

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::auth::{Credential, Lasting};
 use crate::http::{Caller, JsonBody, Params, QueryPairs};
 use crate::problem::{ApiError, Code};
-use crate::realtime::Open;
+use crate::realtime::{Open, read_broadcast};
 use crate::throttle_key::throttle_key;
 
 /// `GET /api/realtime`: 101 for a WebSocket, 200 with server-sent events for whoever accepts them.
@@ -42,6 +42,13 @@ pub async fn open(State(app): State<App>, request: Request) -> Result<Response, 
     Ok(events::answer(open))
 }
 
+/// `POST /api/realtime`: 204 once something was said on a channel.
+pub async fn broadcast(State(app): State<App>, caller: Caller, body: JsonBody) -> Result<Response, ApiError> {
+    let said = read_broadcast(text_of(&body)?)?;
+    app.realtime.broadcast(&caller.identity, &caller.facts, &said).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
 /// `POST /api/realtime/{connection}`: 204 once a message was carried out.
 pub async fn tell(
     State(app): State<App>,
@@ -55,10 +62,12 @@ pub async fn tell(
     if caller.identity != Identity::Anonymous && caller.identity.label() != connection.identity().label() {
         return Err(gone());
     }
-    let text =
-        str::from_utf8(&body.0).map_err(|_| ApiError::new(Code::InvalidJson, "The body is not UTF-8."))?;
-    app.realtime.hear_request(&connection, text).await?;
+    app.realtime.hear_request(&connection, text_of(&body)?).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn text_of(body: &JsonBody) -> Result<&str, ApiError> {
+    str::from_utf8(&body.0).map_err(|_| ApiError::new(Code::InvalidJson, "The body is not UTF-8."))
 }
 
 async fn enter(app: &App, parts: &Parts, caller: Caller) -> Result<Open, ApiError> {

@@ -78,10 +78,17 @@ fn own(route: &Route) -> &'static [Code] {
         "listDocuments" => &[Code::CollectionNotFound, Code::InvalidCursor, Code::AnswerTooLarge],
         "aggregateDocuments" => &[Code::CollectionNotFound],
         "listChanges" => &[Code::CollectionNotFound, Code::ResyncRequired],
-        "openRealtime" => {
-            &[Code::Forbidden, Code::CollectionNotFound, Code::Conflict, Code::ValidationFailed]
+        "openRealtime" => &[
+            Code::Forbidden,
+            Code::CollectionNotFound,
+            Code::ChannelNotFound,
+            Code::Conflict,
+            Code::ValidationFailed,
+        ],
+        "broadcast" => &[Code::ChannelNotFound],
+        "tellRealtime" => {
+            &[Code::ConnectionNotFound, Code::CollectionNotFound, Code::ChannelNotFound, Code::Conflict]
         }
-        "tellRealtime" => &[Code::ConnectionNotFound, Code::CollectionNotFound, Code::Conflict],
         "listBackups" | "createBackup" => &[Code::BackupTargetFailing],
         "pruneBackups" => &[Code::InvalidParameter, Code::BackupTargetFailing],
         "verifyBackup" => &[Code::BackupNotFound, Code::BackupDamaged, Code::BackupTargetFailing],

@@ -56,6 +56,7 @@ codes! {
     MailNotFound 404 "mail_not_found",
     ApiKeyNotFound 404 "api_key_not_found",
     JobNotFound 404 "job_not_found",
+    ChannelNotFound 404 "channel_not_found",
     ConnectionNotFound 404 "connection_not_found",
     SecretNotFound 404 "secret_not_found",
     TotpNotEnabled 404 "totp_not_enabled",

@@ -8,6 +8,7 @@ use alyx_core::identity::{Identity, RequestFacts};
 use tokio::sync::Mutex as Turn;
 use tokio::time::Instant;
 
+use super::channels::Handle;
 use super::group::Group;
 use super::message::Wanted;
 use super::outbox::Outbox;
@@ -43,6 +44,8 @@ pub struct State {
     pub identity: Identity,
     pub credential: Credential,
     pub subscriptions: HashMap<String, Subscription>,
+    /// Channels that it is in, by name.
+    pub present: HashMap<String, Handle>,
     /// For which limits it counts.
     pub places: Vec<Place>,
     numbers: u64,
@@ -53,9 +56,28 @@ pub struct State {
 /// A subscription of a connection.
 #[derive(Clone, Debug)]
 pub struct Subscription {
-    pub wanted: Wanted,
-    pub group: Arc<Group>,
     pub number: u64,
+    pub to: To,
+}
+
+/// What is subscribed to.
+#[derive(Clone, Debug)]
+pub enum To {
+    Documents { wanted: Wanted, group: Arc<Group> },
+    Channel(Handle),
+}
+
+impl Subscription {
+    /// Ends it. Once this returns, nothing more is told of it. Answers up to where it was told.
+    pub fn leave(&self, connection: &Connection) -> Option<String> {
+        match &self.to {
+            To::Documents { group, .. } => group.leave(connection, self.number),
+            To::Channel(channel) => {
+                channel.leave(connection, self.number);
+                None
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -74,6 +96,7 @@ impl Connection {
                 identity: who.identity,
                 credential: who.credential,
                 subscriptions: HashMap::new(),
+                present: HashMap::new(),
                 places,
                 numbers: 0,
                 allowance: (f64::INFINITY, Instant::now()),
@@ -129,6 +152,11 @@ impl Connection {
         self.lock().identity.clone()
     }
 
+    /// Whether a subscription has not ended.
+    pub fn has_subscription(&self, id: &str, number: u64) -> bool {
+        self.lock().subscriptions.get(id).is_some_and(|known| known.number == number)
+    }
+
     /// Forgets a subscription that has ended.
     pub fn drop_subscription(&self, id: &str, number: u64) {
         let mut state = self.lock();
@@ -145,8 +173,26 @@ impl Connection {
     /// There is room again, or it is certain again who it is: has everybody look at what it missed.
     pub fn wake_groups(&self) {
         for (_, subscription) in self.subscriptions() {
-            subscription.group.wake();
+            match &subscription.to {
+                To::Documents { group, .. } => group.wake(),
+                To::Channel(channel) => channel.wake(self),
+            }
         }
+    }
+
+    /// Ends all subscriptions and leaves all channels. Answers by id up to where each was told.
+    pub fn leave_all(&self) -> Vec<(String, Option<String>)> {
+        let (subscriptions, present) = {
+            let mut state = self.lock();
+            (std::mem::take(&mut state.subscriptions), std::mem::take(&mut state.present))
+        };
+        present.values().for_each(|channel| channel.disappear(self));
+        subscriptions.into_iter().map(|(id, subscription)| (id, subscription.leave(self))).collect()
+    }
+
+    /// What rules know of the request, now.
+    pub fn facts_now(&self) -> RequestFacts {
+        RequestFacts { time: clock::now_text(), ..self.facts.clone() }
     }
 
     /// Takes one message from what the client may send; `false` if it has sent too many.

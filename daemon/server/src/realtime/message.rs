@@ -14,10 +14,37 @@ use crate::problem::{ApiError, Code};
 /// What a client says.
 #[derive(Debug)]
 pub enum Said {
-    Auth { token: String },
-    Subscribe { id: String, wanted: Wanted },
-    Unsubscribe { id: String },
+    Auth {
+        token: String,
+    },
+    Subscribe {
+        id: String,
+        wanted: Wanted,
+    },
+    /// To be told what is said on a channel.
+    Listen {
+        id: String,
+        channel: String,
+    },
+    Unsubscribe {
+        id: String,
+    },
+    Broadcast(Broadcast),
+    /// To be in a channel with a state, which is JSON; without one, to leave it.
+    Presence {
+        channel: String,
+        state: Option<String>,
+    },
     Ping,
+}
+
+/// What somebody says on a channel.
+#[derive(Debug)]
+pub struct Broadcast {
+    pub channel: String,
+    pub event: String,
+    /// JSON.
+    pub payload: String,
 }
 
 /// What somebody wants to be told of.
@@ -98,6 +125,42 @@ struct Unsubscribe {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct BroadcastSaid<'a> {
+    #[serde(rename = "type", default)]
+    _kind: IgnoredAny,
+    channel: String,
+    event: String,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PresenceSaid<'a> {
+    #[serde(rename = "type")]
+    _kind: IgnoredAny,
+    channel: String,
+    #[serde(borrow)]
+    state: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListenSaid {
+    #[serde(rename = "type", default)]
+    _kind: IgnoredAny,
+    id: String,
+    channel: String,
+}
+
+/// Tells a subscription to a channel from others.
+#[derive(Deserialize)]
+struct Target {
+    channel: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Subscribe<'a> {
     #[serde(rename = "type", default)]
     _kind: IgnoredAny,
@@ -139,21 +202,32 @@ pub fn read(text: &str) -> Result<Said, ApiError> {
         "auth" => Ok(Said::Auth { token: parse::<Auth>(text)?.token }),
         "subscribe" => read_subscribe(text),
         "unsubscribe" => Ok(Said::Unsubscribe { id: parse::<Unsubscribe>(text)?.id }),
+        "broadcast" => Ok(Said::Broadcast(read_broadcast(text)?)),
+        "presence" => {
+            let PresenceSaid { channel, state, .. } = parse(text)?;
+            let state = state.map(|raw| raw.get().to_owned()).filter(|state| state != "null");
+            Ok(Said::Presence { channel, state })
+        }
         "ping" => Ok(Said::Ping),
         other => Err(ApiError::new(
             Code::ValidationFailed,
-            format!("There is no message {other:.40?}; known are auth, subscribe, unsubscribe and ping."),
+            format!(
+                "There is no message {other:.40?}; known are auth, subscribe, unsubscribe, broadcast, \
+                 presence and ping."
+            ),
         )),
     }
 }
 
 /// Reads a message `subscribe`, of which `type` may be left out.
 pub fn read_subscribe(text: &str) -> Result<Said, ApiError> {
-    let asked: Subscribe<'_> = parse(text)?;
-    if asked.id.is_empty() || asked.id.len() > REALTIME_ID_MAX_BYTES {
-        let detail = format!("The id of a subscription has 1 to {REALTIME_ID_MAX_BYTES} bytes.");
-        return Err(ApiError::new(Code::ValidationFailed, detail));
+    if parse::<Target>(text)?.channel.is_some() {
+        let ListenSaid { id, channel, .. } = parse(text)?;
+        check_id(&id)?;
+        return Ok(Said::Listen { id, channel });
     }
+    let asked: Subscribe<'_> = parse(text)?;
+    check_id(&asked.id)?;
     let condition = asked.condition.map(|raw| raw.get().to_owned());
     let given = [
         ("where", condition.clone()),
@@ -165,6 +239,21 @@ pub fn read_subscribe(text: &str) -> Result<Said, ApiError> {
     let params = given.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?))).collect();
     let wanted = Wanted { collection: asked.collection, params, condition, since: asked.since };
     Ok(Said::Subscribe { id: asked.id, wanted })
+}
+
+/// Reads a message `broadcast`, of which `type` may be left out.
+pub fn read_broadcast(text: &str) -> Result<Broadcast, ApiError> {
+    let BroadcastSaid { channel, event, payload, .. } = parse(text)?;
+    let payload = payload.map_or("null", RawValue::get).to_owned();
+    Ok(Broadcast { channel, event, payload })
+}
+
+fn check_id(id: &str) -> Result<(), ApiError> {
+    if id.is_empty() || id.len() > REALTIME_ID_MAX_BYTES {
+        let detail = format!("The id of a subscription has 1 to {REALTIME_ID_MAX_BYTES} bytes.");
+        return Err(ApiError::new(Code::ValidationFailed, detail));
+    }
+    Ok(())
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ApiError> {

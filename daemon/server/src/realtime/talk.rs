@@ -1,11 +1,13 @@
 //! What clients say, carried out.
 
+mod channels;
+
 use std::sync::Arc;
 
 use alyx_core::identity::Identity;
 use serde_json::{Map, Value, json};
 
-use super::connection::{Connection, Subscription};
+use super::connection::{Connection, Subscription, To};
 use super::group::{Group, Member};
 use super::message::{self, Reason, Said, Wanted};
 use super::outbox::Message;
@@ -67,7 +69,9 @@ impl Hub {
             Err(error) => return connection.outbox.put(message::error(None, &error.into_problem())),
         };
         let id = match &said {
-            Said::Subscribe { id, .. } | Said::Unsubscribe { id } => Some(id.clone()),
+            Said::Subscribe { id, .. } | Said::Listen { id, .. } | Said::Unsubscribe { id } => {
+                Some(id.clone())
+            }
             _ => None,
         };
         if let Err(error) = self.carry_out(connection, said).await {
@@ -77,16 +81,26 @@ impl Hub {
 
     async fn carry_out(&self, connection: &Arc<Connection>, said: Said) -> Result<(), ApiError> {
         let _turn = connection.turn.lock().await;
+        if matches!(said, Said::Listen { .. } | Said::Broadcast(_) | Said::Presence { .. }) {
+            self.be_certain(connection).await?;
+        }
         match said {
             Said::Ping => connection.outbox.put(Message::own(r#"{"id":null,"type":"pong"}"#.to_owned())),
             Said::Auth { token } => self.authenticate(connection, &token).await?,
             Said::Subscribe { id, wanted } => self.subscribe(connection, &id, wanted)?,
+            Said::Listen { id, channel } => self.listen(connection, &id, &channel).await?,
+            Said::Broadcast(said) => {
+                self.broadcast(&connection.identity(), &connection.facts_now(), &said).await?;
+            }
+            Said::Presence { channel, state } => {
+                self.be_there(connection, &channel, state.as_deref()).await?;
+            }
             Said::Unsubscribe { id } => {
                 let known = connection.lock().subscriptions.remove(&id);
                 let known = known.ok_or_else(|| {
                     ApiError::new(Code::NotFound, format!("There is no subscription {id:.80?}."))
                 })?;
-                known.group.leave(connection, known.number);
+                known.leave(connection);
                 let told = json!({ "id": id, "type": "unsubscribed" });
                 connection.outbox.put(Message::own(told.to_string()));
             }
@@ -96,12 +110,9 @@ impl Hub {
 
     /// Ends a connection: nothing more is told to it but the reason.
     pub fn end(&self, connection: &Arc<Connection>, reason: Reason) {
-        let subscriptions = std::mem::take(&mut connection.lock().subscriptions);
-        let mut resume = Map::new();
-        for (id, subscription) in subscriptions {
-            let place = subscription.group.leave(connection, subscription.number);
-            resume.insert(id, place.map_or(Value::Null, Value::from));
-        }
+        let left = connection.leave_all().into_iter();
+        let resume: Map<String, Value> =
+            left.map(|(id, place)| (id, place.map_or(Value::Null, Value::from))).collect();
         let told = json!({ "id": null, "type": "closing", "reason": reason.as_str(), "resume": resume });
         connection.outbox.end(reason, Message::own(told.to_string()));
     }
@@ -115,22 +126,37 @@ impl Hub {
             let detail = "`since` must be the `seq` of a message.";
             return Err(ApiError::new(Code::ValidationFailed, detail));
         }
-        {
-            let (state, most) = (connection.lock(), self.0.settings.subscriptions);
-            if state.subscriptions.contains_key(id) {
-                let detail = format!("There is a subscription {id:?} already.");
-                return Err(ApiError::new(Code::Conflict, detail));
-            }
-            if state.subscriptions.len() >= most {
-                let detail = format!("A connection has at most {most} subscriptions.");
-                return Err(ApiError::new(Code::TooManyRequests, detail));
-            }
-        }
+        self.check_room(connection, id)?;
         let catalog = self.0.catalog.load_full();
         let question = Question::new(&catalog, &connection.identity(), &connection.facts, &wanted)?;
         let number = connection.lock().next_number();
         let member = Member::new(connection, id, number, since);
         self.join(connection, id, wanted, question, member);
+        Ok(())
+    }
+
+    /// Whether there may be one more subscription, and one of this id.
+    fn check_room(&self, connection: &Connection, id: &str) -> Result<(), ApiError> {
+        let (state, most) = (connection.lock(), self.0.settings.subscriptions);
+        if state.subscriptions.contains_key(id) {
+            let detail = format!("There is a subscription {id:?} already.");
+            return Err(ApiError::new(Code::Conflict, detail));
+        }
+        if state.subscriptions.len() >= most {
+            let detail = format!("A connection has at most {most} subscriptions.");
+            return Err(ApiError::new(Code::TooManyRequests, detail));
+        }
+        Ok(())
+    }
+
+    /// Sees to it that it is known who speaks.
+    async fn be_certain(&self, connection: &Arc<Connection>) -> Result<(), ApiError> {
+        if connection.is_stale() && !connection.has_expired() {
+            self.look(connection).await?;
+        }
+        if connection.has_expired() || connection.outbox.has_ended() {
+            return Err(expired());
+        }
         Ok(())
     }
 
@@ -146,7 +172,8 @@ impl Hub {
         let wanted = Wanted { since: None, ..wanted };
         loop {
             let group = self.group(&question);
-            let subscription = Subscription { wanted: wanted.clone(), group: Arc::clone(&group), number };
+            let to = To::Documents { wanted: wanted.clone(), group: Arc::clone(&group) };
+            let subscription = Subscription { number, to };
             {
                 let mut state = connection.lock();
                 if connection.outbox.has_ended() {
@@ -155,7 +182,13 @@ impl Hub {
                 state.subscriptions.insert(id.to_owned(), subscription);
             }
             match group.join(member) {
-                Ok(()) => return,
+                Ok(()) => {
+                    if !connection.has_subscription(id, number) {
+                        // It ended meanwhile.
+                        group.leave(connection, number);
+                    }
+                    return;
+                }
                 Err(back) => {
                     self.forget(&group);
                     member = back;
@@ -193,7 +226,7 @@ impl Hub {
         });
         connection.lock().credential = who.credential.clone();
         connection.outbox.put(Message::own(told.to_string()));
-        self.ask_again(connection, who.identity);
+        self.ask_again(connection, who.identity).await;
         connection.set_expires_at(who.expires_at);
         connection.settle(doubts);
         if owner.is_some() {
@@ -230,6 +263,10 @@ impl Hub {
     /// Looks at a connection whose rights may be different.
     pub(super) async fn look_again(&self, connection: &Arc<Connection>) -> Result<(), ApiError> {
         let _turn = connection.turn.lock().await;
+        self.look(connection).await
+    }
+
+    async fn look(&self, connection: &Arc<Connection>) -> Result<(), ApiError> {
         if connection.outbox.has_ended() {
             return Ok(());
         }
@@ -241,7 +278,7 @@ impl Hub {
         };
         match self.0.auth.again(&known).await? {
             Some(identity) => {
-                self.ask_again(connection, identity);
+                self.ask_again(connection, identity).await;
                 connection.settle(doubts);
                 connection.wake_groups();
             }
@@ -251,11 +288,11 @@ impl Hub {
     }
 
     /// Has every subscription come to what it comes to for this identity under the schema in force.
-    fn ask_again(&self, connection: &Arc<Connection>, identity: Identity) {
+    async fn ask_again(&self, connection: &Arc<Connection>, identity: Identity) {
         let catalog = self.0.catalog.load_full();
         let before = std::mem::replace(&mut connection.lock().identity, identity.clone());
         for (id, subscription) in connection.subscriptions() {
-            let Subscription { wanted, group, number } = subscription;
+            let Subscription { number, to: To::Documents { wanted, group } } = subscription else { continue };
             let same_schema = Arc::ptr_eq(&group.question.catalog, &catalog);
             if same_schema && before == identity {
                 continue;
@@ -276,6 +313,7 @@ impl Hub {
                 }
             }
         }
+        self.look_at_channels(connection, &before).await;
     }
 }
 

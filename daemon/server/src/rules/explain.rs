@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use alyx_core::catalog::{Catalog, CollectionEntry};
+use alyx_core::channel::ChannelAct;
 use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::query::parse_list;
 use alyx_core::rules::{RowFilter, Rule};
@@ -97,6 +98,14 @@ pub fn overview(catalog: &Catalog) -> Json {
     for (name, config) in &catalog.schema.functions {
         let rule = catalog.function(name).and_then(|entry| entry.invoke.as_ref());
         row(name, "invoke", config.rules.invoke.as_ref(), rule);
+    }
+    for name in catalog.schema.channels.keys() {
+        let Some(entry) = catalog.channel(name) else { continue };
+        let rules = &entry.config.rules;
+        let sources = [&rules.subscribe, &rules.broadcast, &rules.presence];
+        for (act, source) in ChannelAct::ALL.into_iter().zip(sources) {
+            row(name, &format!("{} on channel", act.as_str()), source.as_ref(), entry.rule(act));
+        }
     }
     json!({ "rules": rows })
 }

@@ -22,6 +22,16 @@ pub fn routes() -> Vec<Route> {
         },
         Route {
             method: Method::POST,
+            path: "/api/realtime",
+            operation: "broadcast",
+            summary: "Say something on a channel",
+            access: Access::Rule,
+            body: Body::Json("RealtimeBroadcast"),
+            success: Success::Nothing,
+            served: Here(|| post(realtime::broadcast)),
+        },
+        Route {
+            method: Method::POST,
             path: "/api/realtime/{connection}",
             operation: "tellRealtime",
             summary: "Say something on a connection of server-sent events",

@@ -21,13 +21,24 @@ pub fn all() -> Map<String, Value> {
         "limit": { "type": "integer", "minimum": 1, "maximum": 500 }, "fields": words(), "expand": words(),
         "since": { "type": "string" },
     });
+    let name = || json!({ "type": "string", "minLength": 1, "description": "NAME or NAME/KEY" });
+    let said = || {
+        json!({
+            "channel": name(), "event": { "type": "string", "minLength": 1, "maxLength": 64 }, "payload": {},
+        })
+    };
+    let mut broadcast = of("broadcast", said(), &["channel", "event"]);
+    broadcast["required"] = json!(["channel", "event"]);
     let message = json!({
         "oneOf": [
             of("auth", json!({ "token": { "type": "string" } }), &["token"]),
             of("subscribe", subscribe, &["id", "collection"]),
+            of("subscribe", json!({ "id": id(), "channel": name() }), &["id", "channel"]),
             of("unsubscribe", json!({ "id": id() }), &["id"]),
+            of("broadcast", said(), &["channel", "event"]),
+            of("presence", json!({ "channel": name(), "state": {} }), &["channel"]),
             { "type": "object", "properties": { "type": { "const": "ping" } }, "required": ["type"] },
         ]
     });
-    Map::from_iter([("RealtimeMessage".to_owned(), message)])
+    Map::from_iter([("RealtimeMessage".to_owned(), message), ("RealtimeBroadcast".to_owned(), broadcast)])
 }
