@@ -72,6 +72,7 @@ mod documents;
 mod doors;
 mod edges;
 mod enumeration;
+mod executions;
 mod forged;
 mod functions;
 mod hooks;

@@ -40,7 +40,7 @@ pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,
     FunctionConfig, FunctionLimits, FunctionRules, Index, Instances, OnDelete, Pattern, Position,
-    PrimaryKind, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
+    PrimaryKind, Record, RichText, RuleSource, Runtime, Schema, SelectOptions, SortOrder, Validation,
 };
 
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};

@@ -29,6 +29,7 @@ pub struct Config {
     pub server: Server,
     pub database: Database,
     pub changes: Changes,
+    pub executions: Executions,
     pub audit: Audit,
     pub backup: Backup,
     pub auth: Auth,
@@ -86,6 +87,13 @@ pub enum Synchronous {
 /// Section `changes`.
 #[derive(Clone, Debug)]
 pub struct Changes {
+    pub keep_for: Duration,
+    pub keep_count: u64,
+}
+
+/// Section `executions`.
+#[derive(Clone, Debug)]
+pub struct Executions {
     pub keep_for: Duration,
     pub keep_count: u64,
 }
@@ -462,6 +470,7 @@ impl Config {
                 s3_parts: S3Parts::default(),
             },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
+            executions: Executions { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 100_000 },
             audit: Audit { keep_for: Duration::from_secs(400 * 24 * 3_600) },
             auth: Auth::defaults(mode),
             oauth: Vec::new(),

@@ -81,7 +81,7 @@ use crate::tasks::Tasks;
 pub use self::job::{Answer, InvokeError};
 pub use self::limits::INPUT_MAX_BYTES;
 pub use self::options::FunctionsOptions;
-pub use self::recorder::Execution;
+pub use self::recorder::{Execution, OUTCOMES};
 pub use self::rule::decide;
 
 /// The function service. A cheap clone.

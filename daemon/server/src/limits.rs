@@ -182,12 +182,6 @@ pub const USERS_PAGE_MAX: u32 = 1_000;
 /// How often old rows are removed.
 pub const RETENTION_PERIOD: Duration = Duration::from_secs(600);
 
-/// Executions kept, newest first.
-pub const EXECUTIONS_KEPT_MAX: u64 = 100_000;
-
-/// Executions older than this are removed.
-pub const EXECUTIONS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
-
 /// How long the answer to a request with an `Idempotency-Key` is given again.
 pub const ANSWERS_KEPT_FOR: Duration = Duration::from_secs(24 * 3_600);
 

@@ -225,8 +225,7 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
     let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(app.hooks.clone())];
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
-    let kept = (config.changes.clone(), config.audit.clone());
-    tasks.spawn(retention::run(app.store.clone(), kept, stopped()));
+    tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));
     tasks.spawn(feed_watchdog(stopped()));
     tasks

@@ -56,6 +56,10 @@ pub struct ExecutionRow {
     pub error_code: Option<String>,
     /// Text of the error.
     pub error_message: Option<String>,
+    /// The beginning of its input, where it is kept. None in lists.
+    pub input: Option<String>,
+    /// The beginning of its output, where it is kept. None in lists.
+    pub output: Option<String>,
     /// Its log, in order. Empty in lists.
     pub logs: Vec<LogRow>,
 }

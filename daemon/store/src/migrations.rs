@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0014_jobs.sql"),
     include_str!("migrations/0015_api_keys.sql"),
     include_str!("migrations/0016_events.sql"),
+    include_str!("migrations/0017_execution_texts.sql"),
 ];
 
 /// Applies what is missing.

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::collection::read_rule;
 use super::reader::{At, Reader};
-use super::{Concurrency, FunctionConfig, FunctionLimits, FunctionRules, Instances, Runtime, env, units};
+use super::{
+    Concurrency, FunctionConfig, FunctionLimits, FunctionRules, Instances, Record, Runtime, env, units,
+};
 use crate::limits::{CONCURRENCY_MAX, INSTANCES_MAX, TIMEOUT_MAX_SECONDS};
 
 const KB: u64 = 1 << 10;
@@ -23,6 +25,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
     let (timeout, memory, limits) = (section.take("timeout"), section.take("memory"), section.take("limits"));
     let (concurrency, instances) = (section.take("concurrency"), section.take("instances"));
     let (environment, secrets, rules) = (section.take("env"), section.take("secrets"), section.take("rules"));
+    let record = section.take("record");
     section.finish(reader);
 
     let words = [Runtime::Node, Runtime::Python, Runtime::Go].map(|runtime| (runtime.as_str(), runtime));
@@ -40,6 +43,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
     let instances = read_instances(reader, instances.as_ref());
     let env = environment.map(|at| env::read(reader, &at)).unwrap_or_else(BTreeMap::new);
     let secrets = secrets.map(|at| env::read_secrets(reader, &at)).unwrap_or_default();
+    let record = record.map(|at| read_record(reader, &at)).unwrap_or_default();
     let rules = rules.map(|at| read_rules(reader, &at)).unwrap_or_default();
     let runtime = runtime?;
     Some(FunctionConfig {
@@ -52,6 +56,7 @@ pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<F
         instances,
         env,
         secrets,
+        record,
         rules,
         position: at.key,
     })
@@ -62,6 +67,18 @@ fn read_rules(reader: &mut Reader<'_>, at: &At<'_>) -> FunctionRules {
     let invoke = section.take("invoke").and_then(|at| read_rule(reader, &at));
     section.finish(reader);
     FunctionRules { invoke }
+}
+
+/// `record: [input, output]`.
+fn read_record(reader: &mut Reader<'_>, at: &At<'_>) -> Record {
+    let mut record = Record::default();
+    for item in reader.list(at, 2).unwrap_or_default() {
+        let Some(is_input) = reader.word(&item, "part", &[("input", true), ("output", false)]) else {
+            continue;
+        };
+        *(if is_input { &mut record.input } else { &mut record.output }) = true;
+    }
+    record
 }
 
 fn read_entrypoint(reader: &mut Reader<'_>, at: Option<&At<'_>>, runtime: Runtime) -> Option<String> {

@@ -185,6 +185,11 @@ fn function() -> Value {
                 "type": "array", "maxItems": SECRETS_MAX, "uniqueItems": true,
                 "items": { "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]{0,62}$" },
             },
+            "record": {
+                "type": "array", "maxItems": 2, "uniqueItems": true,
+                "description": "What execution records keep of input and output",
+                "items": words(&["input", "output"]),
+            },
             "rules": { "$ref": "#/$defs/functionRules" },
         }),
         &["runtime"],

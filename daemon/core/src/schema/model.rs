@@ -308,10 +308,21 @@ pub struct FunctionConfig {
     pub env: BTreeMap<String, String>,
     /// Names of the secrets that it is given, in order, none twice.
     pub secrets: Vec<String>,
+    /// What of an invocation its record keeps.
+    pub record: Record,
     /// Access.
     pub rules: FunctionRules,
     /// Where it is declared.
     pub position: Position,
+}
+
+/// What the record of an invocation keeps of what came in and went out; nothing by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// The beginning of its input.
+    pub input: bool,
+    /// The beginning of its output.
+    pub output: bool,
 }
 
 /// At least 1.

@@ -380,7 +380,7 @@ fn functions_are_checked() {
     let problems = parse_function("f.yaml", "f", "runtime: go\nruntme: go\n").expect_err("unknown key");
     assert_eq!(
         problems[0].to_string(),
-        "f.yaml:2:1: runtme: unknown key \"runtme\"\n  hint: did you mean \"runtime\"? Accepted: runtime, entrypoint, timeout, memory, limits, concurrency, instances, env, secrets, rules"
+        "f.yaml:2:1: runtme: unknown key \"runtme\"\n  hint: did you mean \"runtime\"? Accepted: runtime, entrypoint, timeout, memory, limits, concurrency, instances, env, secrets, rules, record"
     );
 }
 

@@ -279,6 +279,28 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "executions",
+        key: "keep_for",
+        default: "`14d`",
+        accepts: "a duration from 1s to 3650d",
+        about: "Records of executions older than this are removed, with their logs.",
+        apply: Apply::One(|config, text| {
+            config.executions.keep_for = duration_within(text, 1_000, 3_650 * 86_400_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
+        section: "executions",
+        key: "keep_count",
+        default: "`100000`",
+        accepts: "a number from 1 to 100000000",
+        about: "At most so many records of executions are kept, the newest.",
+        apply: Apply::One(|config, text| {
+            config.executions.keep_count = number_within(text, 1, 100_000_000)?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "audit",
         key: "keep_for",
         default: "`400d`",

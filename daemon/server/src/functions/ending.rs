@@ -138,6 +138,27 @@ impl Ending {
         }
     }
 
+    /// What records say came of the invocation; `ran` if a worker had it.
+    pub const fn outcome(&self, ran: bool) -> &'static str {
+        match self {
+            Self::Timeout | Self::CpuTime { .. } => "timeout",
+            Self::OutOfMemory { .. } => "oom",
+            Self::Signalled { .. } | Self::Seccomp | Self::Exited { .. } | Self::Protocol { .. } => "crashed",
+            Self::OutputTooLarge { .. }
+            | Self::BadResponse { .. }
+            | Self::LoadFailed { .. }
+            | Self::BuildFailed { .. } => "error",
+            Self::ClientGone => "cancelled",
+            Self::WorkerLost { .. } | Self::QueueFull | Self::Unavailable { .. } => {
+                if ran {
+                    "killed"
+                } else {
+                    "refused"
+                }
+            }
+        }
+    }
+
     /// Stable code of the answer.
     pub const fn code(&self) -> Code {
         match self {

@@ -38,6 +38,7 @@ pub fn config() -> FunctionConfig {
         instances: Instances { min: 0, max: 4, idle: Duration::from_secs(300), recycle_after: 10_000 },
         env: std::collections::BTreeMap::new(),
         secrets: Vec::new(),
+        record: alyx_core::schema::Record::default(),
         rules: FunctionRules::default(),
         position: Position::default(),
     }

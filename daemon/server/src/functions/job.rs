@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::ending::{Audience, Ending};
+use super::limits::RECORD_TEXT_MAX_BYTES;
 use super::logs::{FunctionLine, Line, RecentLines, Stream};
 use super::recorder::{Execution, Recorder};
 use super::respond::reply;
@@ -127,7 +128,8 @@ struct Verdict {
 impl FunctionContext {
     /// Ends an invocation.
     pub fn finish(&self, job: Box<Job>, outcome: Outcome, mut seen: Seen) {
-        let verdict = self.verdict(outcome, job.audience, &mut seen.logs);
+        let ran = seen.since.is_some();
+        let verdict = self.verdict(outcome, (job.audience, ran), &mut seen.logs);
         let now = Instant::now();
         let run = seen.since.map_or(Duration::ZERO, |since| now - since);
         let (status, output_bytes) = match &verdict.result {
@@ -135,6 +137,8 @@ impl FunctionContext {
             Err(problem) => (problem.status, 0),
         };
         let (error_code, error_message) = verdict.error.unzip();
+        let kept = self.config.record;
+        let output = verdict.result.as_ref().ok().and_then(|(_, _, body)| str::from_utf8(body).ok());
         self.recorder.record(Execution {
             id: Arc::clone(&job.execution_id),
             function: self.config.name.clone(),
@@ -156,6 +160,8 @@ impl FunctionContext {
             lowered: seen.lowered.unwrap_or_default(),
             error_code,
             error_message,
+            input: kept.input.then(|| self.beginning(job.input.get())),
+            output: output.filter(|_| kept.output).map(|text| self.beginning(text)),
             logs: seen.logs,
         });
         let execution_id = job.execution_id;
@@ -183,7 +189,12 @@ impl FunctionContext {
         self.remember(None, &Line { at: now_text(), level, stream: Stream::System, message });
     }
 
-    fn verdict(&self, outcome: Outcome, audience: Audience, logs: &mut Vec<Line>) -> Verdict {
+    /// What a record keeps of a text.
+    fn beginning(&self, text: &str) -> String {
+        self.secrets.redact(cut(text, RECORD_TEXT_MAX_BYTES).into_owned())
+    }
+
+    fn verdict(&self, outcome: Outcome, (audience, ran): (Audience, bool), logs: &mut Vec<Line>) -> Verdict {
         let ending = match outcome {
             Outcome::Done(done) => match reply(done, self.config.limits.output_bytes) {
                 Ok(reply) => {
@@ -202,10 +213,7 @@ impl FunctionContext {
         let text = ending.log_text(&self.config);
         self.append(logs, text.clone());
         Verdict {
-            outcome: match ending {
-                Ending::ClientGone => "cancelled",
-                _ => "ended",
-            },
+            outcome: ending.outcome(ran),
             result: Err(ending.problem(&self.config, audience)),
             error: Some((ending.code().as_str().to_owned(), text)),
             ending: Some(ending),

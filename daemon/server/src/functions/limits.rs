@@ -117,3 +117,6 @@ pub const LINES_PER_INVOCATION_MAX: usize = 10_000;
 /// Shortest wait for a free worker that a caller is granted, whatever the function's timeout is: a
 /// cold start takes longer than a fast function.
 pub const QUEUE_WAIT_MIN: Duration = Duration::from_secs(15);
+
+/// Of an input or an output, what a record keeps, where it does. Bytes.
+pub const RECORD_TEXT_MAX_BYTES: usize = 4 << 10;

@@ -14,6 +14,11 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::limits::{FOLLOW_BEHIND_MAX, RECORD_BATCH_MAX, RECORD_EVERY, RECORD_QUEUE_MAX};
 use super::logs::Line;
 
+/// How an invocation can come out: `error` is the function's own doing, `crashed` the end of its worker;
+/// what was `killed` ended for another reason, what was `refused` never ran.
+pub const OUTCOMES: [&str; 8] =
+    ["ok", "error", "timeout", "oom", "killed", "crashed", "cancelled", "refused"];
+
 /// One invocation, as recorded.
 #[derive(Clone, Debug, Serialize)]
 pub struct Execution {
@@ -35,7 +40,7 @@ pub struct Execution {
     pub queue_us: u64,
     /// Time in the worker. Microseconds.
     pub run_us: u64,
-    /// `ok`, `error` (the function's own failure), `cancelled` or `ended`.
+    /// One of [`OUTCOMES`].
     pub outcome: &'static str,
     /// What ended it, with the limit.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,6 +70,12 @@ pub struct Execution {
     /// Message of the failure, for the function's author.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
+    /// The beginning of its input, where the function has it kept.
+    #[serde(skip)]
+    pub input: Option<String>,
+    /// The beginning of its output, where the function has it kept and it is text.
+    #[serde(skip)]
+    pub output: Option<String>,
     /// Its log.
     #[serde(skip)]
     pub logs: Vec<Line>,
@@ -204,6 +215,8 @@ mod tests {
             queue_us: 0,
             run_us: 0,
             outcome: "ok",
+            input: None,
+            output: None,
             cause: None,
             status: 200,
             cpu_us: None,

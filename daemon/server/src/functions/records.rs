@@ -44,6 +44,8 @@ fn row(execution: &Execution) -> ExecutionRow {
             .then(|| serde_json::to_string(&**lowered).expect("names of layers are text")),
         error_code: execution.error_code.clone(),
         error_message: execution.error_message.clone(),
+        input: execution.input.clone(),
+        output: execution.output.clone(),
         logs: execution.logs.iter().map(log_row).collect(),
     }
 }

@@ -84,7 +84,7 @@ async fn the_limit_that_ended_it_is_named() {
     assert_eq!(details["key"], "functions.echo.limits.memory");
     assert_eq!((&details["limit"], &details["value"]), (&5.into(), &6.into()));
     let execution = rig.executions(1).await.remove(0);
-    assert_eq!((execution.outcome, execution.status), ("ended", 507));
+    assert_eq!((execution.outcome, execution.status), ("oom", 507));
     assert_eq!(execution.cause.as_ref().unwrap()["cause"], "out_of_memory");
 }
 

@@ -49,12 +49,14 @@ pub(super) fn list(connection: &Connection, filter: &ExecutionFilter) -> Result<
 }
 
 pub(super) fn one(connection: &Connection, id: &str) -> Result<Option<Execution>, Error> {
-    let mut statement =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM _alyx_executions WHERE id = ?"))?;
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS}, input_text, output_text FROM _alyx_executions WHERE id = ?"
+    ))?;
     let mut rows = statement.query([id])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let mut found = execution(row)?;
     let seq: i64 = row.get(0)?;
+    (found.row.input, found.row.output) = (row.get("input_text")?, row.get("output_text")?);
     found.row.logs = logs(connection, seq)?;
     Ok(Some(found))
 }
@@ -110,6 +112,8 @@ fn execution(row: &Row<'_>) -> Result<Execution, Error> {
             lowered_json: row.get(18)?,
             error_code: row.get(19)?,
             error_message: row.get(20)?,
+            input: None,
+            output: None,
             logs: Vec::new(),
         },
     })

@@ -32,8 +32,8 @@ fn record_one(session: &Session<'_>, row: &ExecutionRow) -> Result<(), Error> {
         .prepare_cached(
             "INSERT INTO _alyx_executions (id, function, version, trigger, identity, started_at, queue_us,
                  run_us, outcome, cause_json, status, cpu_us, memory_peak_bytes, input_bytes, output_bytes,
-                 trace_id, request_id, lowered_json, error_code, error_message)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                 trace_id, request_id, lowered_json, error_code, error_message, input_text, output_text)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             row.id,
@@ -56,6 +56,8 @@ fn record_one(session: &Session<'_>, row: &ExecutionRow) -> Result<(), Error> {
             row.lowered_json,
             row.error_code,
             row.error_message,
+            row.input,
+            row.output,
         ])?;
     Ok(())
 }

@@ -33,6 +33,8 @@ fn row(number: u32, function: &str, outcome: &str) -> ExecutionRow {
         lowered_json: None,
         error_code: None,
         error_message: None,
+        input: None,
+        output: None,
         logs: vec![line("one"), line("two \u{1F600}")],
     }
 }

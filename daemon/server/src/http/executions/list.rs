@@ -8,13 +8,10 @@ use serde_json::json;
 
 use super::shape::shape;
 use crate::app::App;
-use crate::functions::Execution;
+use crate::functions::{Execution, OUTCOMES};
 use crate::http::follow::follow;
 use crate::http::{AdminCaller, QueryPairs, json as answer};
 use crate::problem::{ApiError, Code};
-
-/// How an invocation can come out.
-const OUTCOMES: [&str; 4] = ["ok", "error", "ended", "cancelled"];
 
 /// Lists executions.
 pub async fn list(State(app): State<App>, _: AdminCaller, query: QueryPairs) -> Result<Response, ApiError> {

@@ -31,6 +31,8 @@ pub fn shape(row: &ExecutionRow) -> Value {
     set("lowered", parsed(row.lowered_json.as_deref().or(Some("[]"))));
     set("error_code", json!(row.error_code));
     set("error_message", json!(row.error_message));
+    set("input", json!(row.input));
+    set("output", json!(row.output));
     Value::Object(shape)
 }
 
