@@ -22,6 +22,7 @@
 //! | `hostile` | attacks that worked once |
 //! | `mail` | mails: sent once, tried again, in the words of the project |
 //! | `realtime` | changes as they happen |
+//! | `realtime_checker` | what many are told, held against every commit |
 //! | `realtime_wire` | frames, events, bounds, and clients of others |
 //! | `registration` | registering where addresses are verified first |
 //! | `enumeration` | whether answers and times tell which accounts exist |
@@ -89,6 +90,7 @@ mod oauth;
 mod passkeys;
 mod queries;
 mod realtime;
+mod realtime_checker;
 mod realtime_wire;
 mod recovery;
 mod registration;

@@ -27,6 +27,17 @@ pub struct Socket {
     pub views: BTreeMap<String, View>,
 }
 
+/// What came within a while.
+#[derive(Debug)]
+pub enum Heard {
+    /// This.
+    Message(Value),
+    /// Nothing.
+    Nothing,
+    /// The end of the connection.
+    End,
+}
+
 /// What a client knows of a subscription.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
@@ -118,6 +129,11 @@ impl Socket {
         self.stream.send(Message::text(message.to_string())).await.expect("the connection is open");
     }
 
+    /// The same; `false` if the connection has ended.
+    pub async fn try_say(&mut self, message: Value) -> bool {
+        self.stream.send(Message::text(message.to_string())).await.is_ok()
+    }
+
     /// Subscribes and waits for what there is.
     pub async fn subscribe(&mut self, id: &str, collection: &str, more: Value) -> View {
         let mut message = json!({ "type": "subscribe", "id": id, "collection": collection });
@@ -143,6 +159,15 @@ impl Socket {
     /// The next message that came within a while.
     pub async fn next_within(&mut self, time: Duration) -> Option<Value> {
         tokio::time::timeout(time, self.receive()).await.ok().flatten()
+    }
+
+    /// What comes within a while.
+    pub async fn hear_within(&mut self, time: Duration) -> Heard {
+        match tokio::time::timeout(time, self.receive()).await {
+            Ok(Some(message)) => Heard::Message(message),
+            Ok(None) => Heard::End,
+            Err(_) => Heard::Nothing,
+        }
     }
 
     async fn receive(&mut self) -> Option<Value> {
@@ -225,7 +250,7 @@ impl Socket {
 #[expect(missing_debug_implementations, reason = "a boxed stream has none")]
 pub struct Events {
     stream: BoxStream<'static, reqwest::Result<Vec<u8>>>,
-    received: String,
+    received: Vec<u8>,
 }
 
 impl Events {
@@ -234,19 +259,32 @@ impl Events {
     /// # Panics
     /// If that is refused.
     pub async fn open(who: &Client, query: &str) -> Self {
-        let http = reqwest::Client::builder().no_proxy().build().expect("an answer");
+        let answer = Self::ask(who, query).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        assert_eq!(answer.headers()["x-accel-buffering"], "no");
+        assert_eq!(answer.headers()["cache-control"], "no-store");
+        Self::of(answer)
+    }
+
+    /// The same; `None` if that is refused or nobody answers.
+    pub async fn try_open(who: &Client, query: &str) -> Option<Self> {
+        Self::ask(who, query).await.ok().filter(|answer| answer.status() == 200).map(Self::of)
+    }
+
+    async fn ask(who: &Client, query: &str) -> reqwest::Result<reqwest::Response> {
+        let http = reqwest::Client::builder().no_proxy().build()?;
         let mut request =
             http.get(format!("{}/api/realtime{query}", who.base())).header("accept", "text/event-stream");
         if let Some(token) = who.try_token() {
             request = request.bearer_auth(token);
         }
-        let answer = request.send().await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        assert_eq!(answer.headers()["x-accel-buffering"], "no");
-        assert_eq!(answer.headers()["cache-control"], "no-store");
+        request.send().await
+    }
+
+    fn of(answer: reqwest::Response) -> Self {
         let stream = answer.bytes_stream().map(|bytes| bytes.map(|bytes| bytes.to_vec())).boxed();
-        Self { stream, received: String::new() }
+        Self { stream, received: Vec::new() }
     }
 
     /// The next message.
@@ -254,18 +292,32 @@ impl Events {
     /// # Panics
     /// If the stream ends before.
     pub async fn next(&mut self) -> Value {
+        match self.next_within(PATIENCE).await {
+            Heard::Message(message) => message,
+            other => panic!("{other:?} instead of a message"),
+        }
+    }
+
+    /// What comes within a while.
+    pub async fn next_within(&mut self, time: Duration) -> Heard {
+        tokio::time::timeout(time, self.receive()).await.unwrap_or(Heard::Nothing)
+    }
+
+    async fn receive(&mut self) -> Heard {
         loop {
-            while let Some((event, rest)) = self.received.split_once("\n\n") {
-                let (event, rest) = (event.to_owned(), rest.to_owned());
-                self.received = rest;
+            while let Some(end) = self.received.windows(2).position(|pair| pair == b"\n\n") {
+                let event: Vec<u8> = self.received.drain(..end + 2).collect();
+                let event = String::from_utf8(event).expect("events are UTF-8");
+                let event = event.trim_end_matches('\n');
                 if let Some(data) = event.strip_prefix("data: ") {
-                    return serde_json::from_str(data).expect("an answer");
+                    return Heard::Message(serde_json::from_str(data).expect("messages are JSON"));
                 }
                 assert_eq!(event, ":");
             }
-            let piece = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("in time");
-            self.received +=
-                &String::from_utf8(piece.expect("it goes on").expect("an answer")).expect("an answer");
+            match self.stream.next().await {
+                Some(Ok(piece)) => self.received.extend(piece),
+                _ => return Heard::End,
+            }
         }
     }
 }
