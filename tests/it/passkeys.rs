@@ -2,7 +2,6 @@
 
 mod limits;
 
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -393,11 +392,7 @@ async fn without_a_domain_there_are_no_passkeys() {
 /// The example of `docs/auth.md`, in a browser with an authenticator of its own.
 #[tokio::test]
 async fn chromium_registers_signs_in_and_deletes_as_documented() {
-    // Debian and Fedora name it differently.
-    let Some(program) = ["chromium", "chromium-browser"].into_iter().find_map(in_path) else {
-        let _is_there = peers::on_path("chromium");
-        return;
-    };
+    let Some(program) = peers::chromium() else { return };
     let Some(node) = peers::node() else { return };
     let server = start().await;
     let page = std::fs::read_to_string(tree::root().join("docs/auth.md")).unwrap();
@@ -423,9 +418,4 @@ async fn chromium_registers_signs_in_and_deletes_as_documented() {
     assert_eq!(seen["deleted"], 204);
     assert_eq!(seen["after"], "invalid_passkey");
     server.stop().await;
-}
-
-fn in_path(name: &str) -> Option<PathBuf> {
-    let folders = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
 }

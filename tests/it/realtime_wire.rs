@@ -4,14 +4,18 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use alyx_tests::realtime::{Events, Socket};
-use alyx_tests::{Client, Project, TestServer, peers};
+use alyx_tests::{Client, PASSWORD, Project, TestServer, peers, tree};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::docs::blocks;
 use crate::{lab, post};
 
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A loaded machine takes its time to start a browser.
+const BROWSER_PATIENCE: Duration = Duration::from_secs(300);
 
 #[tokio::test]
 async fn events_are_managed_by_requests() {
@@ -341,5 +345,29 @@ with connect(url, subprotocols=["alyx.v1"], additional_headers=headers) as socke
 "#;
     python.args(["-c", script]).env("PYTHONIOENCODING", "utf-8");
     check_peer(&server, &ada, python).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_examples_for_browsers_work_in_chromium() {
+    let Some(mut node) = peers::node() else { return };
+    let Some(program) = peers::chromium() else { return };
+    let server = TestServer::start(Project::example("basic")).await;
+    let page = std::fs::read_to_string(tree::root().join("docs/realtime.md")).unwrap();
+    let [socket, events] = <[String; 2]>::try_from(blocks(&page, "js")).expect("two examples");
+    let socket = socket.replace("wss://api.example.com", &server.url().replace("http", "ws"));
+    node.args(["--input-type=module", "-e", include_str!("realtime_wire/browser.mjs")]);
+    node.arg(program)
+        .args([server.url(), &socket, &events, PASSWORD])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    let mut command = tokio::process::Command::from(node);
+    let output = tokio::time::timeout(BROWSER_PATIENCE, command.kill_on_drop(true).output()).await;
+    let output = output.expect("it ends in time").expect("run node");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "the browser's part failed: {text}");
+    let seen: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"));
+    let steps = json!(["", "one", "Grüße 🦊 one", "Grüße 🦊 eins", "Grüße 🦊"]);
+    assert_eq!((&seen["steps"], &seen["protocol"]), (&steps, &json!("alyx.v1")));
     server.stop().await;
 }

@@ -90,6 +90,21 @@ pub fn on_path(name: &str) -> bool {
     false
 }
 
+/// Chromium, of the host's package manager; `None` as for [`on_path`].
+#[must_use]
+pub fn chromium() -> Option<PathBuf> {
+    // Debian and Fedora name it differently.
+    let names = ["chromium", "chromium-browser"];
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let in_path = |name: &str| {
+        std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
+    };
+    names.into_iter().find_map(in_path).or_else(|| {
+        let _is_there = on_path("chromium");
+        None
+    })
+}
+
 fn installed(name: &str) -> Option<PathBuf> {
     let path = tree::root().join("target/peers").join(name);
     if path.exists() { Some(path) } else { missing(name) }
