@@ -152,12 +152,58 @@ async fn m32_a_client_that_comes_back_goes_on_where_it_was() {
     assert_eq!((view.snapshots, view.each("title")), (1, vec![json!("one"), json!("deux")]));
     // Where it cannot be told what was missed, that is said and everything is told anew.
     let mut later = Socket::open(&ada).await;
-    for since in [format!("{}.0", "0".repeat(32)), format!("{}.1", before.seq.split_once('.').unwrap().0)] {
-        later.say(json!({ "type": "subscribe", "id": since, "collection": "posts", "since": since })).await;
-        let told = later.expect_about(&since).await;
+    let [incarnation, _, print] = <[&str; 3]>::try_from(before.seq.split('.').collect::<Vec<_>>()).unwrap();
+    let places = [
+        format!("{}.0.{print}", "0".repeat(32)),
+        format!("{incarnation}.1.{print}"),
+        before.seq.replace(print, "0123456789abcdef"),
+    ];
+    for (number, since) in places.into_iter().enumerate() {
+        let id = format!("{number}");
+        later.say(json!({ "type": "subscribe", "id": id, "collection": "posts", "since": since })).await;
+        let told = later.expect_about(&id).await;
         assert_eq!((told["type"].as_str(), told["reason"].as_str()), (Some("resync"), Some("changes_gone")));
-        assert_eq!(later.expect_about(&since).await["docs"].as_array().unwrap().len(), 2);
+        assert_eq!(later.expect_about(&id).await["docs"].as_array().unwrap().len(), 2);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn m32_a_place_is_good_for_the_same_question_by_the_same_rights() {
+    let server = lab().await;
+    let (ada, admin, eve) = (server.user("ada").await, server.admin().await, server.user("eve").await);
+    let set = async |role: &str| {
+        let path = format!("/api/admin/users/{}", eve.id());
+        admin.send(Method::PATCH, &path, Some(json!({ "role": role }).to_string())).await.expect_ok();
+    };
+    set("admin").await;
+    post(&ada, "a draft", "draft").await;
+    post(&ada, "published", "published").await;
+    let all = json!({ "sort": "title" });
+    let mut told = Socket::open(&eve).await;
+    let before = told.subscribe("posts", "posts", all.clone()).await;
+    assert_eq!(before.docs.len(), 2);
+    // It is somebody else who goes on being told of the same.
+    let mut other = Socket::open(&eve).await;
+    other.subscribe("posts", "posts", all).await;
+    drop(told);
+    let come_back = async |wanted: Value| {
+        let mut told = Socket::open(&eve).await;
+        told.views.insert("posts".to_owned(), before.clone());
+        let mut message =
+            json!({ "type": "subscribe", "id": "posts", "collection": "posts", "since": before.seq });
+        message.as_object_mut().unwrap().extend(wanted.as_object().unwrap().clone());
+        told.say(message).await;
+        let first = told.expect_about("posts").await;
+        (first["type"].as_str().unwrap().to_owned(), told.until("posts", |_| true).await)
+    };
+    let (kind, view) = come_back(json!({ "sort": "title" })).await;
+    assert_eq!((kind.as_str(), view.docs.len()), ("delta", 2), "nothing is different");
+    let (kind, _) = come_back(json!({ "sort": "title", "limit": 1 })).await;
+    assert_eq!(kind, "resync", "another question");
+    set("user").await;
+    let (kind, _) = come_back(json!({ "sort": "title" })).await;
+    assert_eq!(kind, "resync", "other rights");
     server.stop().await;
 }
 

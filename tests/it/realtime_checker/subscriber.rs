@@ -230,7 +230,7 @@ impl Subscriber {
     }
 
     fn know(&mut self, view: View) {
-        let seq = view.seq.rsplit_once('.').and_then(|(_, seq)| seq.parse().ok()).expect("a place");
+        let seq = view.seq.split('.').nth(1).and_then(|seq| seq.parse().ok()).expect("a place");
         if let Some((_, told)) = &mut self.silent {
             *told += 1;
             // One may have been on its way.

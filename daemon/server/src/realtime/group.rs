@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use alyx_store::{Error, Since};
+use alyx_store::Error;
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -17,8 +17,7 @@ use super::connection::Connection;
 use super::message;
 use super::outbox::Message;
 use super::question::Question;
-use super::view::{Seen, View};
-use crate::changes::from_token;
+use super::view::{Seen, View, place_of};
 use crate::limits::{REALTIME_LINGER, REALTIME_PAST_MAX, REALTIME_RETRY, REALTIME_TIMED_EVERY};
 use crate::problem::ApiError;
 
@@ -172,7 +171,7 @@ impl Group {
         let turn = hub.turn().await;
         let watched = hub.store().watch(Arc::clone(&self.question.collection), query).await?;
         drop(turn);
-        let seen = Seen::new(watched, hub.hasher());
+        let seen = Seen::new(watched, &self.question.print, hub.hasher());
         let quiet = self.quiet_since(hub, &seen.view).await?;
         // By then whoever lost a right within what was read is known to have lost it.
         hub.heard_of(seen.view.position.seq).await;
@@ -234,7 +233,11 @@ impl Group {
         asked.dedup();
         let mut quiet = Vec::new();
         for token in asked {
-            let Some(since @ Since::After(_)) = from_token(&token) else { continue };
+            let Some((since, print)) = place_of(&token) else { continue };
+            if print != self.question.print {
+                // By other rights, or of another question.
+                continue;
+            }
             let only = match self.question.looks_elsewhere || self.question.again.is_some() {
                 true => Vec::new(),
                 false => vec![self.question.collection.name.clone()],

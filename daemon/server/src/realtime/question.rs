@@ -24,6 +24,8 @@ pub type Key = [u8; 32];
 #[derive(Debug)]
 pub struct Question {
     pub key: Key,
+    /// The same for those who come back, also after a restart: it tells the question and the rights apart.
+    pub print: String,
     pub catalog: Arc<Catalog>,
     pub collection: Arc<Collection>,
     pub query: ListQuery,
@@ -72,8 +74,17 @@ impl Question {
         let terms = by_condition.map(|term| vec![term]).or_else(by_rule).filter(|_| !timed);
         let again = timed.then(|| Again { who: who.clone(), facts: facts.clone(), wanted: wanted.clone() });
         let collection = Arc::clone(&entry.collection);
-        let key = key(catalog, &collection, &query, timed);
-        Ok(Self { key, catalog: Arc::clone(catalog), collection, query, terms, looks_elsewhere, again })
+        let (key, print) = key(catalog, &collection, &query, timed);
+        Ok(Self {
+            key,
+            print,
+            catalog: Arc::clone(catalog),
+            collection,
+            query,
+            terms,
+            looks_elsewhere,
+            again,
+        })
     }
 
     /// The query as it is now.
@@ -109,12 +120,17 @@ fn looks_elsewhere(entry: &CollectionEntry, query: &ListQuery) -> bool {
         || query.filter.as_ref().is_some_and(|filter| filter.text.contains("SELECT"))
 }
 
-/// Everything that the answer depends on. Where rules look at the caller row by row, `rule` and `sight`
+/// A print of everything that the answer depends on, here and anywhere. Where rules look at the caller row by row, `rule` and `sight`
 /// hold the caller, so that nobody shares the answer.
-fn key(catalog: &Arc<Catalog>, collection: &Collection, query: &ListQuery, timed: bool) -> Key {
+fn key(catalog: &Arc<Catalog>, collection: &Collection, query: &ListQuery, timed: bool) -> (Key, String) {
     let ListQuery { rule, filter, joins, sort, limit, fields, expand, sight, .. } = query;
     let own = if timed { clock::random_hex::<16>() } else { String::new() };
-    let all = (Arc::as_ptr(catalog) as usize, &collection.name, rule, filter, joins, sort);
-    let text = format!("{all:?} {:?} {own}", (limit, fields, expand, sight));
+    let text = format!("{:?} {:?}", (collection, rule, filter, joins, sort), (limit, fields, expand, sight));
+    let print: Key = hash(&text);
+    let key = hash(&format!("{} {own} {text}", Arc::as_ptr(catalog) as usize));
+    (key, print[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn hash(text: &str) -> Key {
     digest(&SHA256, text.as_bytes()).as_ref().try_into().expect("SHA-256 gives 32 bytes")
 }

@@ -12,9 +12,9 @@ use super::group::{Group, Member};
 use super::message::{self, Reason, Said, Wanted};
 use super::outbox::Message;
 use super::question::Question;
+use super::view::place_of;
 use super::{Hub, of_identity, too_many_connections};
 use crate::auth::Lasting;
-use crate::changes::from_token;
 use crate::problem::{ApiError, Code};
 
 impl Hub {
@@ -122,7 +122,7 @@ impl Hub {
             return Err(expired());
         }
         let since = wanted.since.clone();
-        if since.as_ref().is_some_and(|since| from_token(since).is_none()) {
+        if since.as_ref().is_some_and(|since| place_of(since).is_none()) {
             let detail = "`since` must be the `seq` of a message.";
             return Err(ApiError::new(Code::ValidationFailed, detail));
         }

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
-use alyx_store::{Position, Watched};
+use alyx_store::{Position, Since, Watched};
 
-use crate::changes::to_token;
+use crate::changes::{from_token, to_token};
 
 /// Ids in order, each with a print of its document: enough to tell what is different later, without the
 /// documents themselves.
 #[derive(Clone, Debug)]
 pub struct View {
     pub position: Position,
-    /// The same as clients have it.
+    /// The same as clients have it, for the question that was asked.
     pub token: String,
     docs: Vec<(Box<str>, u64)>,
 }
@@ -26,12 +26,12 @@ pub struct Seen {
 
 impl Seen {
     /// What a query found. Prints of one `hasher` can be compared.
-    pub fn new(watched: Watched, hasher: &RandomState) -> Self {
+    pub fn new(watched: Watched, print: &str, hasher: &RandomState) -> Self {
         let Watched { position, docs } = watched;
         let (ids, docs): (Vec<String>, Vec<Vec<u8>>) = docs.into_iter().unzip();
         let prints = docs.iter().map(|json| hasher.hash_one(json));
         let view = View {
-            token: to_token(&position),
+            token: format!("{}.{print}", to_token(&position)),
             position,
             docs: ids.into_iter().map(String::into_boxed_str).zip(prints).collect(),
         };
@@ -100,6 +100,13 @@ impl Seen {
     }
 }
 
+/// The place that a client names, and the print of the question it was told of.
+pub fn place_of(token: &str) -> Option<(Since, &str)> {
+    let (place, print) = token.rsplit_once('.')?;
+    let place = from_token(place).filter(|since| matches!(since, Since::After(_)))?;
+    Some((place, print))
+}
+
 struct Difference<'v> {
     inserts: Vec<usize>,
     updates: Vec<usize>,
@@ -120,7 +127,7 @@ mod tests {
             .iter()
             .map(|(id, n)| ((*id).to_owned(), json!({ "id": id, "n": n }).to_string().into_bytes()));
         let position = Position { incarnation: "0".repeat(32), seq };
-        Seen::new(Watched { position, docs: docs.collect() }, hasher)
+        Seen::new(Watched { position, docs: docs.collect() }, "print", hasher)
     }
 
     fn apply(docs: &mut Vec<Value>, delta: &str) {
