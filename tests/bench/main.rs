@@ -7,6 +7,7 @@
 //! | `sandbox` | the supervisor alone: set-up time, memory |
 //! | `accounts` | sign-in and refresh beside PocketBase, reads while passwords are guessed |
 //! | `documents` | create, get, list, search under rules, beside PocketBase |
+//! | `realtime` | how soon many subscribers are told, beside PocketBase |
 //! | `pocketbase` | starts and fills that |
 //! | `production` | the service as a package runs it |
 //! | `http` | a client that costs little: one connection, one buffer |
@@ -20,6 +21,7 @@ mod functions;
 mod http;
 mod pocketbase;
 mod production;
+mod realtime;
 mod report;
 mod sandbox;
 mod service;
@@ -28,7 +30,7 @@ use crate::report::Report;
 
 /// What can be measured by itself: `alyx-bench sandbox documents`; with `--page` that is written into the
 /// page as well.
-const GROUPS: [&str; 5] = ["service", "functions", "sandbox", "accounts", "documents"];
+const GROUPS: [&str; 6] = ["service", "functions", "sandbox", "accounts", "documents", "realtime"];
 
 fn main() -> std::process::ExitCode {
     let (options, chosen): (Vec<String>, Vec<String>) =
@@ -46,6 +48,7 @@ fn main() -> std::process::ExitCode {
                 "functions" => functions::measure(&mut report).await,
                 "sandbox" => sandbox::measure(&mut report).await,
                 "accounts" => accounts::measure(&mut report).await,
+                "realtime" => realtime::measure(&mut report).await,
                 _ => documents::measure(&mut report).await,
             }
         }
