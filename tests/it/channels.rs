@@ -26,6 +26,10 @@ channels:
   lobby: { rules: { subscribe: 'true', broadcast: 'auth.id != null', presence: 'true' } }
   editors: { rules: { subscribe: \"auth.role == 'editor'\", presence: \"auth.role == 'editor'\" } }
   closed: {}
+  orders: { events: [order.paid], rules: { subscribe: \"auth.id != null\" } }
+events:
+  order.paid: {}
+  order.lost: {}
 ";
 
 async fn start() -> TestServer {
@@ -234,6 +238,33 @@ async fn keys_speak_on_channels_they_have_a_scope_for() {
     let said = told.expect_about("c").await;
     assert_eq!((&said["payload"], &said["user"]), (&json!("hi"), &Value::Null));
     other.post("/api/realtime", say("closed/1", json!("hi"))).await.expect_error(403, "forbidden");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn events_reach_channels_that_name_them() {
+    let server = start().await;
+    let admin = server.over_admin_socket();
+    let publish = async |name: &str, text: &str| {
+        let path = format!("/api/events/{name}");
+        admin.send(Method::POST, &path, Some(text.to_owned())).await.expect_status(202);
+    };
+    publish("order.paid", "\"before anybody listens\"").await;
+    let mut told = Socket::open(&server.user("ada").await).await;
+    listen(&mut told, "o", "orders").await;
+    listen(&mut told, "k", "orders/1").await;
+    publish("order.lost", "1").await;
+    for n in 0..150 {
+        publish("order.paid", &format!("{{\n\"n\": {n}\n}}")).await;
+    }
+    for n in 0..150 {
+        let said = told.expect("broadcast").await;
+        let expected = json!({
+            "id": "o", "type": "broadcast", "event": "order.paid", "payload": { "n": n }, "user": null,
+        });
+        assert_eq!(said, expected);
+    }
+    assert_eq!(told.next_within(A_WHILE).await, None);
     server.stop().await;
 }
 

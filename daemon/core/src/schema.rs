@@ -143,8 +143,9 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     }
     let collections =
         collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
-    let channels = channels_at.map(|at| read_channels(reader, &at)).unwrap_or_default();
     let events = events_at.map(|at| event::read(reader, &at)).unwrap_or_default();
+    let known: Vec<&str> = events.keys().map(String::as_str).collect();
+    let channels = channels_at.map(|at| read_channels(reader, &at, &known)).unwrap_or_default();
     let mut schema = Schema { collections, functions, events, channels, ..Schema::default() };
     if let Some(at) = hooks_at {
         hook::read(reader, &at, &mut schema);
@@ -152,11 +153,11 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     Some(schema)
 }
 
-fn read_channels(reader: &mut Reader<'_>, at: &At<'_>) -> IndexMap<String, Arc<Channel>> {
+fn read_channels(reader: &mut Reader<'_>, at: &At<'_>, events: &[&str]) -> IndexMap<String, Arc<Channel>> {
     let declared = reader.named(at, CHANNELS_MAX, "channels");
-    let read = declared
-        .into_iter()
-        .filter_map(|(name, at)| Some((name.to_owned(), Arc::new(channel::read(reader, name, &at)?))));
+    let read = declared.into_iter().filter_map(|(name, at)| {
+        Some((name.to_owned(), Arc::new(channel::read(reader, name, &at, events)?)))
+    });
     read.collect()
 }
 

@@ -75,6 +75,8 @@ struct Parts {
     doubted: Mutex<Option<UnboundedReceiver<Arc<Connection>>>>,
     /// The highest sequence number that was heard of.
     latest: watch::Receiver<u64>,
+    /// Changes when there may be events that were not there before.
+    events: watch::Receiver<u64>,
     /// What was there at the start, of which nothing is heard.
     first: u64,
     stopped: watch::Receiver<bool>,
@@ -83,8 +85,14 @@ struct Parts {
     tasks: Tasks,
 }
 
-/// What it is told of: whose rights may be different, changes, and the order to stop.
-type Told = ((Doubts, UnboundedReceiver<Arc<Connection>>), watch::Receiver<u64>, watch::Receiver<bool>);
+/// What it is told of: whose rights may be different, changes, that there may be events, and the order to
+/// stop.
+type Told = (
+    (Doubts, UnboundedReceiver<Arc<Connection>>),
+    watch::Receiver<u64>,
+    watch::Receiver<u64>,
+    watch::Receiver<bool>,
+);
 
 /// A connection that is open; dropping it ends it.
 pub struct Open {
@@ -103,7 +111,7 @@ impl Hub {
     pub async fn start(
         settings: config::Realtime,
         (store, catalog, auth): (&Store, &CatalogHandle, &Auth),
-        (doubts, latest, stopped): Told,
+        (doubts, latest, events, stopped): Told,
         tasks: &Tasks,
     ) -> Result<Self, alyx_store::Error> {
         let (doubts, doubted) = doubts;
@@ -120,6 +128,7 @@ impl Hub {
             doubts,
             doubted: Mutex::new(Some(doubted)),
             latest,
+            events,
             first,
             stopped,
             reads: Semaphore::new(REALTIME_READS_MAX),

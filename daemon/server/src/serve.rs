@@ -132,7 +132,7 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch, passed: Passed
 struct Given {
     /// The highest sequence number of a change that was heard of.
     changes: watch::Receiver<u64>,
-    /// Changes when there may be jobs that were not there before.
+    /// Changes when there may be jobs or events that were not there before.
     jobs: watch::Receiver<u64>,
     /// What is kept in memory of accounts.
     users: UserCache,
@@ -171,7 +171,7 @@ async fn serve_store(
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone(), secrets.clone())?;
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
-    let told = (doubts, changes.clone(), stopped.clone());
+    let told = (doubts, changes.clone(), jobs.clone(), stopped.clone());
     let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
     let triggers = Triggers::new(store.clone());
     let hooks = Hooks::start((store.clone(), catalog.clone()), functions.clone(), triggers, &waited).await;

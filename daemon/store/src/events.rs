@@ -47,16 +47,30 @@ impl Store {
                    AND (?2 IS NULL OR seq < (SELECT seq FROM _alyx_events WHERE id = ?2))
                  ORDER BY seq DESC LIMIT ?3",
             )?;
-            let rows = statement.query_map(params![name, before, limit.min(PAGE_MAX)], |row| {
-                Ok(EventRow {
-                    id: row.get(0)?,
-                    name: row.get(1)?,
-                    payload: row.get(2)?,
-                    identity: row.get(3)?,
-                    at: row.get(4)?,
-                })
-            })?;
+            let rows = statement.query_map(params![name, before, limit.min(PAGE_MAX)], read_row)?;
             Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The events after a place, oldest first, at most `limit`, and the place of each.
+    pub fn events_after(&self, place: i64, limit: u32) -> Pending<Vec<(i64, EventRow)>> {
+        self.read(Lane::Point, move |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, name, payload, identity, at, seq FROM _alyx_events
+                 WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            )?;
+            let rows = statement
+                .query_map(params![place, limit.min(PAGE_MAX)], |row| Ok((row.get(5)?, read_row(row)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The place of the last event.
+    pub fn last_event(&self) -> Pending<i64> {
+        self.read(Lane::Point, |connection| {
+            let mut statement =
+                connection.prepare_cached("SELECT coalesce(max(seq), 0) FROM _alyx_events")?;
+            Ok(statement.query_row([], |row| row.get(0))?)
         })
     }
 
@@ -65,6 +79,16 @@ impl Store {
     pub fn trim_events(&self, before: Timestamp) -> Pending<u64> {
         self.write(Command::TrimEvents, Trim { before })
     }
+}
+
+fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<EventRow> {
+    Ok(EventRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        payload: row.get(2)?,
+        identity: row.get(3)?,
+        at: row.get(4)?,
+    })
 }
 
 pub(crate) fn publish(session: &mut Session<'_>, event: EventRow) -> Result<String, Error> {
@@ -82,6 +106,8 @@ pub(crate) fn publish(session: &mut Session<'_>, event: EventRow) -> Result<Stri
         text(&identity),
     );
     jobs::fire_event(session, &name, &told)?;
+    // Who follows events is woken along with those who do jobs.
+    session.changes.note_jobs();
     Ok(session.now.clone())
 }
 

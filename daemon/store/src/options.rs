@@ -34,7 +34,7 @@ pub struct Options {
     pub on_change: OnChange,
     /// Told of commits that may have changed accounts or ended sessions.
     pub on_accounts: OnAccounts,
-    /// Told of commits after which there may be jobs that were not there before.
+    /// Told of commits after which there may be jobs or events that were not there before.
     pub on_jobs: OnJobs,
     /// Keeps every commit in segments, for going back to any moment.
     pub shipping: Option<Shipping>,

@@ -2,14 +2,17 @@
 
 use super::collection::read_rule;
 use super::field::plain;
-use super::reader::{At, Reader};
+use super::reader::{At, Reader, shorten, suggestion};
 use super::{Collection, CollectionRules, Field, FieldKind, RuleSource};
+use crate::limits::EVENTS_MAX;
 
 /// Where clients talk to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Channel {
     /// Its name, which a key of the client's choice may follow.
     pub name: String,
+    /// Events of the project that are told to those who listen to it without a key.
+    pub events: Vec<String>,
     /// Access rules as written.
     pub rules: ChannelRules,
 }
@@ -25,13 +28,33 @@ pub struct ChannelRules {
     pub presence: Option<RuleSource>,
 }
 
-/// Reads a channel. Problems are reported.
-pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>) -> Option<Channel> {
+/// Reads a channel, where there are these events. Problems are reported.
+pub(super) fn read(reader: &mut Reader<'_>, name: &str, at: &At<'_>, known: &[&str]) -> Option<Channel> {
     let mut section = reader.section(at)?;
-    let rules = section.take("rules");
+    let (events, rules) = (section.take("events"), section.take("rules"));
     section.finish(reader);
+    let events = events.map(|at| read_events(reader, &at, known)).unwrap_or_default();
     let rules = rules.map(|at| read_rules(reader, &at)).unwrap_or_default();
-    Some(Channel { name: name.to_owned(), rules })
+    Some(Channel { name: name.to_owned(), events, rules })
+}
+
+fn read_events(reader: &mut Reader<'_>, at: &At<'_>, known: &[&str]) -> Vec<String> {
+    let mut events = Vec::new();
+    for item in reader.list(at, EVENTS_MAX).unwrap_or_default() {
+        let Some(name) = reader.text(&item) else { continue };
+        if !known.contains(&name) {
+            reader.refuse(
+                &item,
+                format!("there is no event \"{}\"", shorten(name)),
+                &suggestion(name, known),
+            );
+        }
+        if events.iter().any(|other| other == name) {
+            reader.refuse(&item, "the event stands here twice", "");
+        }
+        events.push(name.to_owned());
+    }
+    events
 }
 
 fn read_rules(reader: &mut Reader<'_>, at: &At<'_>) -> ChannelRules {

@@ -71,7 +71,7 @@ fn definitions() -> Value {
         "listRule": list_rule(),
         "fieldRules": optional(rules(&["read", "write"])),
         "functionRules": optional(rules(&["invoke"])),
-        "channel": optional(object(json!({ "rules": optional(rules(&["subscribe", "broadcast", "presence"])) }), &[])),
+        "channel": channel(),
         "rule": about(json!({ "type": "string", "minLength": 1 }), "A rule in CEL; absent: administrators only"),
         "function": function(),
         "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
@@ -228,6 +228,15 @@ fn hook() -> Value {
         }),
         &["on", "function"],
     )
+}
+
+fn channel() -> Value {
+    let events = json!({ "type": "array", "items": { "type": "string" }, "maxItems": EVENTS_MAX, "uniqueItems": true });
+    let rules = optional(rules(&["subscribe", "broadcast", "presence"]));
+    optional(object(
+        json!({ "events": about(events, "Events that are told to those who listen"), "rules": rules }),
+        &[],
+    ))
 }
 
 fn channels() -> Value {

@@ -28,6 +28,7 @@ impl Hub {
         tokio::select! {
             () = told_to_stop(&mut stopped) => {}
             () = self.follow() => {}
+            () = self.follow_events() => {}
             () = self.look_at(doubted) => {}
             () = self.sweep() => {}
         }

@@ -7,14 +7,18 @@ use alyx_core::channel::{ChannelAct, ChannelEntry, ChannelName, ChannelQuestion}
 use alyx_core::document::compact_json;
 use alyx_core::identity::{AdminIdentity, Identity, RequestFacts};
 use alyx_core::rules::{Decision, NoLookups};
+use alyx_store::EventRow;
 
-use crate::limits::{REALTIME_EVENT_MAX_BYTES, REALTIME_STATE_MAX_BYTES};
+use crate::limits::{REALTIME_EVENT_MAX_BYTES, REALTIME_RETRY, REALTIME_STATE_MAX_BYTES};
 use crate::problem::{ApiError, Code};
 use crate::realtime::Hub;
 use crate::realtime::channel::{Channel, Doubted, Listener};
 use crate::realtime::channels::Handle;
 use crate::realtime::connection::{Connection, Subscription, To};
 use crate::realtime::message::{self, Broadcast};
+
+/// Events that are read at once.
+const EVENTS_PAGE: u32 = 100;
 
 impl Hub {
     /// Says something on a channel, as somebody who has no connection.
@@ -41,6 +45,58 @@ impl Hub {
         let _turn = channel.turn.lock().await;
         self.make_sure(&entry, name, &channel).await?;
         channel.say(event, &payload, who.user().map(|user| user.id.as_str()));
+        Ok(())
+    }
+
+    /// Tells channels of events of the project, as they are published.
+    pub(in crate::realtime) async fn follow_events(&self) {
+        let mut published = self.0.events.clone();
+        let mut seen = None;
+        loop {
+            match self.tell_events(seen).await {
+                Ok(place) => seen = Some(place),
+                Err(error) => {
+                    tracing::debug!(code = error.code(), "events were not read: {}", error.code());
+                    tokio::time::sleep(REALTIME_RETRY).await;
+                    continue;
+                }
+            }
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Tells of the events after a place, and answers up to where.
+    async fn tell_events(&self, seen: Option<i64>) -> Result<i64, ApiError> {
+        let Some(mut seen) = seen else { return Ok(self.store().last_event().await?) };
+        loop {
+            let events = self.store().events_after(seen, EVENTS_PAGE).await?;
+            let catalog = self.0.catalog.load_full();
+            let is_last = events.len() < EVENTS_PAGE as usize;
+            for (place, event) in events {
+                let channels = catalog.schema.channels.values();
+                for config in channels.filter(|channel| channel.events.contains(&event.name)) {
+                    self.tell_event(&catalog, &config.name, &event).await?;
+                }
+                seen = place;
+            }
+            if is_last {
+                return Ok(seen);
+            }
+        }
+    }
+
+    async fn tell_event(&self, catalog: &Catalog, name: &str, event: &EventRow) -> Result<(), ApiError> {
+        let Some(channel) = self.0.channels.get(name) else { return Ok(()) };
+        let (name, entry) = find(catalog, name)?;
+        // It was JSON when it was published; a name in it that stands twice does no harm here.
+        let payload = compact_json(&event.payload).unwrap_or_else(|_| {
+            serde_json::from_str(&event.payload).unwrap_or(serde_json::Value::Null).to_string()
+        });
+        let _turn = channel.turn.lock().await;
+        self.make_sure(&entry, name, &channel).await?;
+        channel.say(&event.name, &payload, None);
         Ok(())
     }
 
