@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run check test vm bench fuzz
+.PHONY: help run check test package vm bench fuzz
 
 LISTEN ?= 127.0.0.1:8090
 FUZZ_SECONDS ?= 300
@@ -21,6 +21,10 @@ check: ## format, clippy, tidy and unit tests; before every commit
 test: ## everything that this machine can run; what CI runs
 	@packaging/prerequisites.sh tests
 	@tests/suites.sh all
+
+package: ## build the Debian package and the rpm into target/package
+	@packaging/prerequisites.sh package
+	@packaging/build.sh
 
 vm: ## what needs systemd and cgroup v2, in an emulated Debian; root only
 	@packaging/prerequisites.sh vm

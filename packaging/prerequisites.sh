@@ -4,6 +4,7 @@
 #
 #   packaging/prerequisites.sh          to build and run
 #   packaging/prerequisites.sh tests    and what the suites need beside that
+#   packaging/prerequisites.sh package  and what building packages needs
 #   packaging/prerequisites.sh vm       and what the virtual machine needs
 set -euo pipefail
 
@@ -51,6 +52,13 @@ if [[ ${1:-} == tests ]]; then
     # Checks of the units, and sockets that are passed; systemd need not run.
     { at_least systemd-analyze 0 && at_least systemd-socket-activate 0; } || missing+=(systemd)
 fi
+if [[ ${1:-} == tests || ${1:-} == package || ${1:-} == vm ]]; then
+    { at_least dh 0 && at_least dpkg-buildpackage 0; } || missing+=(deb)
+    at_least rpmbuild 0 || missing+=(rpm)
+fi
+if [[ ${1:-} == tests ]]; then
+    { at_least lintian 0 && at_least rpmlint 0 && at_least mandoc 0; } || missing+=(lint)
+fi
 if [[ ${1:-} == vm ]]; then
     at_least qemu-system-x86_64 0 || missing+=(qemu)
     at_least mmdebstrap 0 || missing+=(mmdebstrap)
@@ -64,13 +72,15 @@ if command -v apt-get >/dev/null; then
         [npm]=npm [venv]=python3-venv [cxx]=g++
         [qemu]=qemu-system-x86 [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox-static e2fsprogs zstd xz-utils'
         [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [systemd]=systemd)
+        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [systemd]=systemd
+        [deb]='debhelper dpkg-dev' [rpm]=rpm [lint]='lintian rpmlint mandoc')
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
         [qemu]=qemu-system-x86-core [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox e2fsprogs zstd xz'
         [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [systemd]=systemd)
+        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [systemd]=systemd
+        [deb]='debhelper dpkg-dev' [rpm]=rpm-build [lint]='lintian rpmlint mandoc')
     install() { dnf install -y "$@"; }
 else
     say "error: missing: ${missing[*]}, and neither apt-get nor dnf is here to install them"

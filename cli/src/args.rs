@@ -96,6 +96,17 @@ pub enum Command {
     /// Complete the supervisor's configuration with what this host has; its unit runs this
     #[command(hide = true)]
     SupervisorConfig(SupervisorConfig),
+    /// Print what a shell needs to complete command lines
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the pages of the manual
+    #[command(hide = true)]
+    Man {
+        /// Folder to write them to
+        dir: PathBuf,
+    },
     /// Print the version, as --version does
     #[command(hide = true)]
     Version,

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod lockouts;
 pub mod logs;
 pub mod mail;
+pub mod manual;
 pub mod migrate;
 pub mod rules;
 pub mod schema;

@@ -78,6 +78,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Lockouts(args) => commands::lockouts::run(args, &target, output).await,
         Command::Schema(args) => commands::schema::run(args, output).await,
         Command::Migrate(args) => commands::migrate::run(args, &target, output).await,
+        Command::Completions { shell } => commands::manual::completions(shell),
+        Command::Man { dir } => commands::manual::pages(&dir),
         Command::Version => commands::version::run(output),
     }
 }

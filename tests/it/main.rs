@@ -48,6 +48,7 @@
 //! | `control` | the supervisor against a hostile daemon |
 //! | `docs` | the documentation does what it says |
 //! | `units` | the units of systemd |
+//! | `packages` | the Debian package, the rpm, the manual, completions |
 //! | `edges` | sizes, names and bodies at the edge, through every kind of write |
 
 mod access;
@@ -87,6 +88,7 @@ mod mail;
 mod migrations;
 mod newcomer;
 mod oauth;
+mod packages;
 mod passkeys;
 mod queries;
 mod realtime;

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::backups::{Moment, Target};
 use crate::config::{Config, Mode, Overrides, Source, load};
 use crate::mail;
+use crate::manual;
 use crate::problem::error_chain;
 use crate::{check, print, process, restore, serve};
 
@@ -50,6 +51,12 @@ enum Command {
     },
     /// Make a backup, or a moment after one, the database; the daemon must not run.
     Restore(Restore),
+    /// Write the pages of the manual.
+    #[command(hide = true)]
+    Man {
+        /// Directory to write them to.
+        directory: PathBuf,
+    },
     /// Run a compiler within bounds; how the daemon builds functions.
     #[command(hide = true)]
     Build(Build),
@@ -175,6 +182,10 @@ pub fn run() -> ExitCode {
             },
         ),
         Command::Restore(flags) => run_restore(flags).unwrap_or_else(|code| code),
+        Command::Man { directory } => match manual::write(Arguments::command(), &directory) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(&error),
+        },
         Command::Build(Build { program, arguments }) => match process::build(program, arguments) {
             Ok(never) => match never {},
             Err(error) => failed(&error),

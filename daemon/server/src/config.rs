@@ -21,6 +21,7 @@ use lettre::message::Mailbox;
 
 pub use load::{Overrides, Source, load};
 pub use providers::{Provider, ProviderKind, is_safe as is_safe_url};
+pub use settings::SETTINGS;
 pub use value::Network;
 
 /// Everything that can be configured, checked.

@@ -36,6 +36,7 @@ mod jobs;
 mod limits;
 mod logging;
 mod mail;
+mod manual;
 mod notify;
 mod openapi;
 mod orders;

@@ -17,12 +17,10 @@ pub struct Setting {
     pub section: &'static str,
     pub key: &'static str,
     /// As the page shows it; [`Config::defaults`] is what counts.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the reference page is made of it"))]
     pub default: &'static str,
     /// What would be accepted, for error messages and the page.
     pub accepts: &'static str,
     /// What it does.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the reference page is made of it"))]
     pub about: &'static str,
     pub apply: Apply,
 }
