@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
+/// For all commands of a page: some wait for what is to come.
+const PATIENCE: Duration = Duration::from_secs(900);
+
 /// A line that a reader types, and what the document shows below it.
 #[derive(Debug)]
 pub struct Step {
@@ -69,11 +72,13 @@ pub async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) 
         Some(server) => shell.env("ALYX_SOCKET", server.admin_socket()),
         None => shell.env_remove("ALYX_SOCKET"),
     };
-    let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start bash");
+    let mut shell =
+        shell.kill_on_drop(true).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start bash");
     let mut stdin = shell.stdin.take().expect("a pipe");
     stdin.write_all(script.as_bytes()).await.expect("type the commands");
     drop(stdin);
-    let output = shell.wait_with_output().await.expect("wait for bash");
+    let output = tokio::time::timeout(PATIENCE, shell.wait_with_output()).await;
+    let output = output.expect("the commands come to an end").expect("wait for bash");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut rest = text.as_str();
     for step in steps {
