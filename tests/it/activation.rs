@@ -121,7 +121,8 @@ async fn sockets_with_other_names_are_refused() {
         daemon.listening().await;
         // A socket is a file a moment before somebody listens on it.
         let door = daemon.socket();
-        wait_for("a connection", PATIENCE, async || std::os::unix::net::UnixStream::connect(&door).ok()).await;
+        wait_for("a connection", PATIENCE, async || std::os::unix::net::UnixStream::connect(&door).ok())
+            .await;
         assert_eq!(daemon.ended().await.code(), Some(1), "{names}");
         assert!(daemon.output().contains(wanted), "{names}: {}", daemon.output());
     }
