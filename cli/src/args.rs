@@ -5,6 +5,7 @@ mod events;
 mod hooks;
 mod jobs;
 mod secrets;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use events::{Events, EventsCommand};
 pub use hooks::{HookParts, Hooks, HooksCommand};
 pub use jobs::{Jobs, JobsCommand};
 pub use secrets::{Secrets, SecretsCommand};
+pub use webhooks::{WebhookParts, Webhooks, WebhooksCommand};
 
 /// A backend on your own Linux host: documents, accounts and sandboxed functions.
 #[derive(Debug, Parser)]
@@ -81,6 +83,8 @@ pub enum Command {
     ApiKeys(ApiKeys),
     /// List, make, change, stop and delete hooks
     Hooks(Hooks),
+    /// List, make, change, stop and delete webhooks; what they sent
+    Webhooks(Webhooks),
     /// List and publish events of the project
     Events(Events),
     /// List, show, replay and remove jobs: hooks and whatever else runs by itself

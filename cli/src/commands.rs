@@ -23,6 +23,7 @@ pub mod status;
 pub mod supervisor_config;
 pub mod users;
 pub mod version;
+pub mod webhooks;
 
 use alyx_protocol::isolation::{Layer, LayerState};
 use futures_util::StreamExt;
@@ -36,7 +37,7 @@ use crate::exit::{Failure, root_cause};
 const LINE_MAX_BYTES: usize = 1 << 20;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 19] = [
+const ROW_MEMBERS: [&str; 21] = [
     "entries",
     "backups",
     "removed",
@@ -54,6 +55,8 @@ const ROW_MEMBERS: [&str; 19] = [
     "secrets",
     "jobs",
     "hooks",
+    "webhooks",
+    "deliveries",
     "events",
     "api_keys",
 ];

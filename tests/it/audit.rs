@@ -181,6 +181,7 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
     let eve = json!({ "email": "eve@example.org", "password": PASSWORD });
     let confirm = json!({ "confirm": true });
     let hook = json!({ "id": "h", "on": "notes", "function": "f" });
+    let webhook = json!({ "id": "w", "on": "notes", "url": "https://a.example/", "secret": "KEY" });
     let acts = [
         ("POST", "/api/admin/users", "/api/admin/users".to_owned(), eve, "user.create"),
         ("PATCH", "/api/admin/users/{id}", user(""), json!({ "verified": true }), "user.update"),
@@ -212,6 +213,15 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
         ("POST", "/api/hooks", "/api/hooks".to_owned(), hook, "hook.create"),
         ("PATCH", "/api/hooks/{id}", "/api/hooks/h".to_owned(), json!({ "enabled": false }), "hook.update"),
         ("DELETE", "/api/hooks/{id}", "/api/hooks/h".to_owned(), Value::Null, "hook.delete"),
+        ("POST", "/api/webhooks", "/api/webhooks".to_owned(), webhook, "webhook.create"),
+        (
+            "PATCH",
+            "/api/webhooks/{id}",
+            "/api/webhooks/w".to_owned(),
+            json!({ "enabled": false }),
+            "webhook.update",
+        ),
+        ("DELETE", "/api/webhooks/{id}", "/api/webhooks/w".to_owned(), Value::Null, "webhook.delete"),
         (
             "PUT",
             "/api/admin/secrets/{name}",
@@ -254,7 +264,9 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
         methods.as_object().unwrap().keys().map(move |method| format!("{} {path}", method.to_uppercase()))
     });
     let changing: BTreeSet<String> = routes
-        .filter(|route| route.contains(" /api/admin/") || route.contains(" /api/hooks"))
+        .filter(|route| {
+            [" /api/admin/", " /api/hooks", " /api/webhooks"].iter().any(|path| route.contains(path))
+        })
         .filter(|route| ["POST ", "PUT ", "PATCH ", "DELETE "].iter().any(|method| route.starts_with(method)))
         .collect();
     let known = acts.iter().map(|(method, route, ..)| format!("{method} {route}"));

@@ -239,6 +239,19 @@ async fn the_examples_of_hooks_and_events_work() {
 }
 
 #[tokio::test]
+async fn the_examples_of_webhooks_work() {
+    let text = fs::read_to_string(tree::root().join("docs/webhooks.md")).unwrap();
+    let configs = blocks(&text, "yaml");
+    let [schema, config] = configs.as_slice() else { panic!("{configs:#?}") };
+    let project = Project::schema(&format!("version: 1\n{schema}")).with("alyx.yaml", config);
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 6);
+    let server = TestServer::start(project).await;
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_examples_of_serving_http_work() {
     let text = fs::read_to_string(tree::root().join("docs/http.md")).unwrap();
     let configs = blocks(&text, "yaml");

@@ -110,6 +110,7 @@ mod throttle;
 mod tls;
 mod units;
 mod users;
+mod webhooks;
 mod writes;
 
 use alyx_tests::{Client, Document, Project, TestServer};

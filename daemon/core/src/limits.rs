@@ -58,6 +58,18 @@ pub const CHANNEL_KEY_MAX_BYTES: usize = 128;
 /// Hooks of a schema.
 pub const HOOKS_MAX: usize = 200;
 
+/// Webhooks of a schema.
+pub const WEBHOOKS_MAX: usize = 200;
+
+/// Length of the address of a webhook. Unit: bytes.
+pub const WEBHOOK_URL_MAX_BYTES: usize = 2_048;
+
+/// Headers of its own that a webhook sends.
+pub const WEBHOOK_HEADERS_MAX: usize = 20;
+
+/// Secrets that a webhook signs with.
+pub const WEBHOOK_SECRETS_MAX: usize = 4;
+
 /// Secrets that a function is given.
 pub const SECRETS_MAX: usize = 100;
 

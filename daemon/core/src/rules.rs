@@ -6,6 +6,7 @@
 //! rule denies everyone else, is the caller's decision. `docs/rules.md` is the reference for users.
 
 mod calls;
+mod condition;
 mod eval;
 mod fault;
 mod filter;
@@ -36,6 +37,7 @@ use crate::schema::{Collection, Diagnostic, RuleSource, Schema};
 use crate::sql::SqlPredicate;
 use crate::value::Value;
 
+pub use self::condition::Condition;
 pub use self::filter::{RowCheck, RowFilter};
 pub use self::lookups::{LookupFailed, Lookups, NoLookups};
 pub use self::sight::{Sight, Visible};

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `channel`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `webhook`, `channel`, `units` | one part each |
 //! | `model`, `happening` | what a valid schema is made of |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
@@ -26,6 +26,7 @@ pub(crate) mod reader;
 mod rule_tests;
 mod units;
 mod users;
+mod webhook;
 pub(crate) mod yaml;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use model::{
 
 pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocument, parse_rule_tests};
 pub use users::ACCOUNT_MEMBERS;
+pub use webhook::Webhook;
 
 use crate::limits::{CHANNELS_MAX, COLLECTIONS_MAX, FUNCTIONS_MAX};
 use reader::{At, Reader};
@@ -80,6 +82,14 @@ pub fn parse_hook(schema: &Schema, text: &str) -> Result<Hook, Vec<Diagnostic>> 
     read("hook", text, |reader, at| hook::read_one(reader, at, schema)).map(|(hook, _)| hook)
 }
 
+/// Reads one webhook, also from JSON, which is YAML.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_webhook(schema: &Schema, text: &str) -> Result<Webhook, Vec<Diagnostic>> {
+    read("webhook", text, |reader, at| webhook::read_one(reader, at, schema))
+}
+
 /// Reads a file of ours with `read`, which reports what is wrong with it.
 pub(crate) fn read<T>(
     file_name: &str,
@@ -110,7 +120,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let collections_at = section.take("collections");
     let functions_at = section.take("functions");
     let (events_at, hooks_at) = (section.take("events"), section.take("hooks"));
-    let channels_at = section.take("channels");
+    let (channels_at, webhooks_at) = (section.take("channels"), section.take("webhooks"));
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -149,6 +159,9 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let mut schema = Schema { collections, functions, events, channels, ..Schema::default() };
     if let Some(at) = hooks_at {
         hook::read(reader, &at, &mut schema);
+    }
+    if let Some(at) = webhooks_at {
+        schema.webhooks = webhook::read(reader, &at, &schema);
     }
     Some(schema)
 }

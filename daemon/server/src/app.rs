@@ -23,6 +23,7 @@ use crate::realtime::Hub;
 use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
+use crate::webhooks::Webhooks;
 
 /// Handle on the parts of a running daemon.
 #[derive(Clone)]
@@ -46,6 +47,7 @@ pub struct Parts {
     pub functions: Functions,
     pub hooks: Hooks,
     pub realtime: Hub,
+    pub webhooks: Webhooks,
     pub throttle: Throttle,
     /// What goes on when whoever asked for it is gone.
     pub tasks: Tasks,
@@ -69,6 +71,7 @@ impl App {
     pub fn renew(&self) {
         self.functions.renew();
         self.hooks.renew();
+        self.webhooks.renew();
         self.realtime.renew();
     }
 
@@ -76,6 +79,7 @@ impl App {
     pub fn read_again(&self) {
         self.functions.read_again();
         self.hooks.renew();
+        self.webhooks.renew();
     }
 }
 

@@ -129,6 +129,14 @@ actions! {
     HookUpdate "hook.update",
     /// A hook was deleted.
     HookDelete "hook.delete",
+    /// A webhook was made at run time.
+    WebhookCreate "webhook.create",
+    /// A webhook was changed, stopped or started.
+    WebhookUpdate "webhook.update",
+    /// A webhook was deleted.
+    WebhookDelete "webhook.delete",
+    /// A delivery was made again.
+    WebhookRedeliver "webhook.redeliver",
     /// A job that was settled is carried out again.
     JobReplay "job.replay",
     /// Settled jobs were removed.

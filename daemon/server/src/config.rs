@@ -32,6 +32,7 @@ pub struct Config {
     pub changes: Changes,
     pub executions: Executions,
     pub audit: Audit,
+    pub webhooks: Webhooks,
     pub backup: Backup,
     pub auth: Auth,
     pub oauth: Vec<Provider>,
@@ -103,6 +104,13 @@ pub struct Executions {
 #[derive(Clone, Debug)]
 pub struct Audit {
     pub keep_for: Duration,
+}
+
+/// Section `webhooks`.
+#[derive(Clone, Debug, Default)]
+pub struct Webhooks {
+    /// Networks that are not of the public internet and may be reached all the same.
+    pub allow: Vec<Network>,
 }
 
 /// Section `backup`.
@@ -472,6 +480,7 @@ impl Config {
             },
             changes: Changes { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 1_000_000 },
             executions: Executions { keep_for: Duration::from_secs(14 * 24 * 3_600), keep_count: 100_000 },
+            webhooks: Webhooks::default(),
             audit: Audit { keep_for: Duration::from_secs(400 * 24 * 3_600) },
             auth: Auth::defaults(mode),
             oauth: Vec::new(),

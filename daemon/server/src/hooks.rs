@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use alyx_core::identity::RequestFacts;
 use alyx_core::schema::Retry;
-use alyx_store::{DueJob, HookRow, Store};
+use alyx_store::{DueJob, HookRow, Made, Store};
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 
@@ -34,6 +34,7 @@ use crate::problem::{ApiError, Code};
 use crate::triggers::Triggers;
 
 pub use self::registry::{Declared, NewHook};
+pub use self::table::{topics, word_of_audited};
 pub use self::waited::{Doer, Moment, Told, Waited, WaitedHooks};
 
 /// Kind of the jobs of hooks, and what executions say caused them.
@@ -63,7 +64,7 @@ impl Hooks {
         triggers: Triggers,
         waited: &WaitedHooks,
     ) -> Result<Self, alyx_store::Error> {
-        let rows = ArcSwap::from_pointee(store.hooks().await?);
+        let rows = ArcSwap::from_pointee(store.made(Made::Hook).await?);
         let (table, renewing) = (ArcSwap::default(), Mutex::default());
         let service = Arc::new(Service { store, catalog, functions, triggers, rows, table, renewing });
         let shared: Arc<dyn Waited> = Arc::clone(&service) as _;

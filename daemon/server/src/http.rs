@@ -27,6 +27,7 @@ mod query;
 mod realtime;
 pub mod routes;
 mod unread;
+mod webhooks;
 
 pub use accept::{AdminPeers, Doors, ListenError, Listeners, Passed, UnknownGroup, serve};
 pub use answer::json;

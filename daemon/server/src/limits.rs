@@ -364,3 +364,21 @@ pub const REALTIME_CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Bytes that a WebSocket may hold that the kernel does not take.
 pub const REALTIME_WRITE_MAX_BYTES: usize = 128 * 1024 * 1024;
+
+/// What is read and kept of an answer to a request of ours. Unit: bytes.
+pub const OUTBOUND_ANSWER_MAX_BYTES: usize = 4 * 1_024;
+
+/// Longest wait for a connection to somebody else, resolving the name included.
+pub const OUTBOUND_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection to somebody else is kept for the next request.
+pub const OUTBOUND_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Deliveries of webhooks that go on at once.
+pub const DELIVERIES_AT_ONCE: u32 = 32;
+
+/// What is kept of a request that a webhook made. Unit: bytes.
+pub const DELIVERY_REQUEST_MAX_BYTES: usize = 16 * 1_024;
+
+/// How long the log of deliveries is kept.
+pub const DELIVERIES_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);

@@ -40,6 +40,7 @@ mod manual;
 mod notify;
 mod openapi;
 mod orders;
+mod outbound;
 mod print;
 mod problem;
 mod process;
@@ -54,6 +55,7 @@ mod tasks;
 mod throttle;
 mod throttle_key;
 mod triggers;
+mod webhooks;
 
 use std::process::ExitCode;
 

@@ -206,6 +206,7 @@ fn parameters(route: &Route, place: &Place) -> Vec<Value> {
         "openRealtime" => vec![("subscribe", json!({ "type": "array", "items": { "type": "string" } }))],
         "listJobs" => shapes::jobs::list_parameters(),
         "listEvents" => shapes::hooks::event_parameters(),
+        "listDeliveries" => shapes::webhooks::delivery_parameters(),
         "purgeJobs" => shapes::jobs::purge_parameters(),
         "listMails" => shapes::mail_parameters(),
         "showPage" => vec![("token", json!({ "type": "string" }))],

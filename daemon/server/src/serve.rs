@@ -41,6 +41,7 @@ use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::{Rates, Throttle};
 use crate::triggers::Triggers;
+use crate::webhooks::Webhooks;
 
 /// What is watched for edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub enum ServeError {
     Group(#[from] UnknownGroup),
     #[error(transparent)]
     Watch(#[from] WatchError),
+    #[error("start webhooks")]
+    Webhooks(#[from] crate::webhooks::StartError),
     #[error("listen for signals")]
     Signals(#[source] io::Error),
 }
@@ -174,7 +177,9 @@ async fn serve_store(
     let told = (doubts, changes.clone(), jobs.clone(), stopped.clone());
     let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
     let triggers = Triggers::new(store.clone());
-    let hooks = Hooks::start((store.clone(), catalog.clone()), functions.clone(), triggers, &waited).await;
+    let hooks =
+        Hooks::start((store.clone(), catalog.clone()), functions.clone(), triggers.clone(), &waited).await;
+    let webhooks = Webhooks::start((&store, &catalog, &secrets), triggers, &config.webhooks).await?;
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
@@ -191,6 +196,7 @@ async fn serve_store(
         hooks: hooks.map_err(ServeError::Store)?,
         functions: functions.clone(),
         realtime: realtime.map_err(ServeError::Store)?,
+        webhooks,
         throttle: throttle.clone(),
         tasks: work.clone(),
         openapi: OpenApi::new(catalog),
@@ -223,7 +229,7 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     tasks.spawn(app.backups.clone().run(stopped()));
     tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
     tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
-    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(app.hooks.clone())];
+    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(app.hooks.clone()), Arc::new(app.webhooks.clone())];
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));

@@ -1,4 +1,4 @@
-//! Hooks that were made at run time. What a definition means is the caller's business.
+//! Hooks and webhooks that were made at run time. What a definition means is the caller's business.
 
 use rusqlite::params;
 
@@ -6,7 +6,7 @@ use crate::readers::Lane;
 use crate::writer::{Command, Session};
 use crate::{Error, Pending, Store};
 
-/// A hook as it is kept.
+/// A hook or a webhook as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookRow {
     /// Its id.
@@ -21,9 +21,28 @@ pub struct HookRow {
     pub updated_at: String,
 }
 
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// Hooks.
+    Hook,
+    /// Webhooks.
+    Webhook,
+}
+
+impl Made {
+    const fn table(self) -> &'static str {
+        match self {
+            Self::Hook => "_alyx_hooks",
+            Self::Webhook => "_alyx_webhooks",
+        }
+    }
+}
+
 /// Input of [`set`].
 #[derive(Debug)]
 pub(crate) struct Set {
+    made: Made,
     id: String,
     definition: String,
     enabled: bool,
@@ -31,12 +50,13 @@ pub(crate) struct Set {
 }
 
 impl Store {
-    /// All hooks that were made at run time, by id.
-    pub fn hooks(&self) -> Pending<Vec<HookRow>> {
-        self.read(Lane::Point, |connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT id, definition, enabled, created_at, updated_at FROM _alyx_hooks ORDER BY id",
-            )?;
+    /// All of them that were made at run time, by id.
+    pub fn made(&self, made: Made) -> Pending<Vec<HookRow>> {
+        self.read(Lane::Point, move |connection| {
+            let mut statement = connection.prepare_cached(&format!(
+                "SELECT id, definition, enabled, created_at, updated_at FROM {} ORDER BY id",
+                made.table()
+            ))?;
             let rows = statement.query_map([], |row| {
                 Ok(HookRow {
                     id: row.get(0)?,
@@ -50,31 +70,34 @@ impl Store {
         })
     }
 
-    /// Keeps a new hook. Answers false if there is one with this id, and leaves that as it is.
-    pub fn add_hook(&self, id: String, definition: String, enabled: bool) -> Pending<bool> {
-        self.write(Command::SetHook, Set { id, definition, enabled, new: true })
+    /// Keeps a new one. Answers false if there is one with this id, and leaves that as it is.
+    pub fn add_made(&self, made: Made, id: String, definition: String, enabled: bool) -> Pending<bool> {
+        self.write(Command::SetHook, Set { made, id, definition, enabled, new: true })
     }
 
-    /// Changes a hook. Answers false if there is none with this id.
-    pub fn change_hook(&self, id: String, definition: String, enabled: bool) -> Pending<bool> {
-        self.write(Command::SetHook, Set { id, definition, enabled, new: false })
+    /// Changes one. Answers false if there is none with this id.
+    pub fn change_made(&self, made: Made, id: String, definition: String, enabled: bool) -> Pending<bool> {
+        self.write(Command::SetHook, Set { made, id, definition, enabled, new: false })
     }
 
-    /// Forgets a hook. Fails with [`Error::NotFound`] if there is none with this id.
-    pub fn remove_hook(&self, id: String) -> Pending<()> {
-        self.write(Command::RemoveHook, id)
+    /// Forgets one. Fails with [`Error::NotFound`] if there is none with this id.
+    pub fn remove_made(&self, made: Made, id: String) -> Pending<()> {
+        self.write(Command::RemoveHook, (made, id))
     }
 }
 
 pub(crate) fn set(session: &mut Session<'_>, input: Set) -> Result<bool, Error> {
-    let Set { id, definition, enabled, new } = input;
+    let Set { made, id, definition, enabled, new } = input;
+    let table = made.table();
     let statement = if new {
-        "INSERT INTO _alyx_hooks (id, definition, enabled, created_at, updated_at)
-         VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (id) DO NOTHING"
+        format!(
+            "INSERT INTO {table} (id, definition, enabled, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (id) DO NOTHING"
+        )
     } else {
-        "UPDATE _alyx_hooks SET definition = ?2, enabled = ?3, updated_at = ?4 WHERE id = ?1"
+        format!("UPDATE {table} SET definition = ?2, enabled = ?3, updated_at = ?4 WHERE id = ?1")
     };
-    let changed = session.connection.prepare_cached(statement)?.execute(params![
+    let changed = session.connection.prepare_cached(&statement)?.execute(params![
         id,
         definition,
         enabled,
@@ -83,7 +106,8 @@ pub(crate) fn set(session: &mut Session<'_>, input: Set) -> Result<bool, Error> 
     Ok(changed == 1)
 }
 
-pub(crate) fn remove(session: &mut Session<'_>, id: String) -> Result<(), Error> {
-    let removed = session.connection.prepare_cached("DELETE FROM _alyx_hooks WHERE id = ?")?.execute([id])?;
+pub(crate) fn remove(session: &mut Session<'_>, (made, id): (Made, String)) -> Result<(), Error> {
+    let statement = format!("DELETE FROM {} WHERE id = ?", made.table());
+    let removed = session.connection.prepare_cached(&statement)?.execute([id])?;
     if removed == 0 { Err(Error::NotFound) } else { Ok(()) }
 }

@@ -16,6 +16,7 @@
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `jobs` | work that a committed transaction owes |
 //! | `events`, `hooks` | what the project names and publishes; hooks made at run time |
+//! | `deliveries` | requests that webhooks made |
 //! | `api_keys` | keys of programs |
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
@@ -37,6 +38,7 @@ pub mod backup;
 mod challenges;
 mod changes;
 mod connection;
+mod deliveries;
 mod documents;
 mod error;
 mod events;
@@ -71,13 +73,14 @@ pub use api_keys::ApiKey;
 pub use audit::{AuditFilter, AuditOutcome, AuditPage, AuditRecord, AuditRow};
 pub use challenges::{Challenge, NewChallenge, Purpose, Redeemed};
 pub use changes::{ChangePage, ChangeRow, Consumer, Position, Since};
+pub use deliveries::DeliveryRow;
 pub use documents::{AggregatePage, ListPage, Plan, Watched};
 pub use error::Error;
 pub use events::EventRow;
 pub use executions::{Execution, ExecutionFilter, ExecutionRow, LogRow};
 pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
-pub use hooks::HookRow;
+pub use hooks::{HookRow, Made};
 pub use identities::{LinkedIdentity, Subject};
 pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Topic, Trigger, Triggers};
 pub use keys::SigningKey;

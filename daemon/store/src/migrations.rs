@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0015_api_keys.sql"),
     include_str!("migrations/0016_events.sql"),
     include_str!("migrations/0017_execution_texts.sql"),
+    include_str!("migrations/0018_webhooks.sql"),
 ];
 
 /// Applies what is missing.

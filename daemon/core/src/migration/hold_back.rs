@@ -20,6 +20,10 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
             ..(**old).clone()
         },
     };
+    let is_there = |on: &HookOn| match on {
+        HookOn::Documents { collection, .. } => applied.collections.contains_key(collection),
+        HookOn::Auth(_) | HookOn::Event(_) => true,
+    };
     Schema {
         collections: applied
             .collections
@@ -28,15 +32,8 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
             .collect(),
         functions: wanted.functions.clone(),
         events: wanted.events.clone(),
-        hooks: wanted
-            .hooks
-            .iter()
-            .filter(|hook| match &hook.on {
-                HookOn::Documents { collection, .. } => applied.collections.contains_key(collection),
-                HookOn::Auth(_) | HookOn::Event(_) => true,
-            })
-            .cloned()
-            .collect(),
+        hooks: wanted.hooks.iter().filter(|hook| is_there(&hook.on)).cloned().collect(),
+        webhooks: wanted.webhooks.iter().filter(|webhook| is_there(&webhook.on)).cloned().collect(),
         uses: wanted.uses.clone(),
         channels: wanted.channels.clone(),
     }

@@ -71,7 +71,7 @@ pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) ->
     Some((Hook { id, on, when, function: function.function.clone(), retry }, function))
 }
 
-fn read_on(
+pub(super) fn read_on(
     reader: &mut Reader<'_>,
     hook: &At<'_>,
     (on, name, actions): (&At<'_>, Option<&At<'_>>, Option<&At<'_>>),
@@ -203,22 +203,9 @@ impl Hook {
     #[must_use]
     pub fn to_json(&self) -> Map<String, Value> {
         let mut members = Map::new();
-        let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
+        let mut put = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
         put("id", json!(self.id));
-        match &self.on {
-            HookOn::Documents { collection, actions } => {
-                put("on", json!(collection));
-                put("actions", actions.iter().map(|action| action.as_str()).collect());
-            }
-            HookOn::Auth(actions) => {
-                put("on", json!(AUTH));
-                put("actions", actions.iter().map(|action| action.as_str()).collect());
-            }
-            HookOn::Event(name) => {
-                put("on", json!(EVENT));
-                put("name", json!(name));
-            }
-        }
+        self.on.write(&mut put);
         let (when, mode) = match self.when {
             HookWhen::Before => ("before", "sync"),
             HookWhen::AfterSync => ("after", "sync"),
@@ -228,5 +215,25 @@ impl Hook {
         put("mode", json!(mode));
         put("function", json!(self.function));
         members
+    }
+}
+
+impl HookOn {
+    /// Gives the members that say it in a schema.
+    pub(super) fn write(&self, put: &mut impl FnMut(&str, Value)) {
+        match self {
+            Self::Documents { collection, actions } => {
+                put("on", json!(collection));
+                put("actions", actions.iter().map(|action| action.as_str()).collect());
+            }
+            Self::Auth(actions) => {
+                put("on", json!(AUTH));
+                put("actions", actions.iter().map(|action| action.as_str()).collect());
+            }
+            Self::Event(name) => {
+                put("on", json!(EVENT));
+                put("name", json!(name));
+            }
+        }
     }
 }

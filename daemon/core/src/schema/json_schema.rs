@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 use super::field::type_names;
 use crate::limits::{
     CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INDEX_FIELDS_MAX,
-    INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX,
+    INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX, WEBHOOK_HEADERS_MAX, WEBHOOK_SECRETS_MAX,
+    WEBHOOKS_MAX,
 };
 
 /// Names of collections, fields, indexes and functions.
@@ -28,6 +29,10 @@ pub fn json_schema() -> Value {
             "hooks": about(
                 json!({ "type": "array", "maxItems": HOOKS_MAX, "items": { "$ref": "#/$defs/hook" } }),
                 "Functions that are told of what happens to documents and accounts, and of events",
+            ),
+            "webhooks": about(
+                json!({ "type": "array", "maxItems": WEBHOOKS_MAX, "items": { "$ref": "#/$defs/webhook" } }),
+                "Who elsewhere is told of what happens to documents and accounts, and of events",
             ),
             "events": about(
                 json!({
@@ -77,6 +82,7 @@ fn definitions() -> Value {
         "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
         "eventRules": optional(object(json!({ "publish": { "$ref": "#/$defs/rule" } }), &[])),
         "hook": hook(),
+        "webhook": webhook(),
         "documentAction": words(&["create", "update", "delete"]),
         "authAction": words(&[
             "register", "login", "logout", "verify", "email_change", "password_change", "update", "delete",
@@ -239,6 +245,40 @@ fn channel() -> Value {
     ))
 }
 
+fn webhook() -> Value {
+    let mut members = hook()["properties"].clone();
+    if let Some(members) = members.as_object_mut() {
+        members.retain(|name, _| !["when", "mode", "function"].contains(&name.as_str()));
+        members.extend([
+            ("id".to_owned(), about(json!({ "type": "string", "pattern": NAME }), "Its name")),
+            ("url".to_owned(), about(json!({ "type": "string", "format": "uri" }), "Where requests go")),
+            (
+                "condition".to_owned(),
+                about(json!({ "type": "string", "minLength": 1 }), "CEL: what of it is told"),
+            ),
+            (
+                "secret".to_owned(),
+                about(
+                    json!({
+                        "type": ["string", "array"], "minItems": 1, "maxItems": WEBHOOK_SECRETS_MAX,
+                        "items": { "type": "string" },
+                    }),
+                    "The secret that signs, or several while they change",
+                ),
+            ),
+            (
+                "headers".to_owned(),
+                json!({
+                    "type": "object", "maxProperties": WEBHOOK_HEADERS_MAX,
+                    "additionalProperties": { "type": "string" },
+                }),
+            ),
+            ("timeout".to_owned(), json!({ "$ref": "#/$defs/duration" })),
+        ]);
+    }
+    object(members, &["id", "on", "url", "secret"])
+}
+
 fn channels() -> Value {
     let mut all = named("channel");
     all["maxProperties"] = json!(CHANNELS_MAX);
@@ -349,6 +389,7 @@ mod tests {
         check("/$defs/channel/properties/rules", "version: 1\nchannels: { c: { rules: { zzz: x } } }\n");
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
         check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
+        check("/$defs/webhook", "version: 1\nwebhooks: [{ zzz: 1 }]\n");
         check("/$defs/retry", "version: 1\nhooks: [{ retry: { zzz: 1 } }]\n");
         check("/$defs/event", "version: 1\nevents: { e: { zzz: 1 } }\n");
         check("/$defs/eventRules", "version: 1\nevents: { e: { rules: { zzz: 1 } } }\n");

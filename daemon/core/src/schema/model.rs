@@ -9,7 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use regex::{Regex, RegexBuilder};
 
-use super::{Channel, EventConfig, FunctionUse, Hook};
+use super::{Channel, EventConfig, FunctionUse, Hook, Webhook};
 use crate::limits::PATTERN_MAX_BYTES;
 
 /// A valid schema.
@@ -23,6 +23,8 @@ pub struct Schema {
     pub events: IndexMap<String, EventConfig>,
     /// In order of the file.
     pub hooks: Vec<Hook>,
+    /// In order of the file.
+    pub webhooks: Vec<Webhook>,
     /// Where functions are named that may have files of their own; a [`Catalog`](crate::catalog::Catalog)
     /// has them all.
     pub uses: Vec<FunctionUse>,

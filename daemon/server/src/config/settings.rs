@@ -310,6 +310,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "webhooks",
+        key: "allow",
+        default: "`[]`",
+        accepts: "a list of addresses or blocks, such as [127.0.0.1, 10.0.0.0/8]",
+        about: "Networks of your own that webhooks may be sent to. Whatever else is not of the public internet is refused: loopback, private and link-local addresses, metadata services of clouds.",
+        apply: Apply::Many(|config, items| {
+            config.webhooks.allow = items.iter().map(|item| item.parse()).collect::<Result<_, _>>()?;
+            Ok(())
+        }),
+    },
+    Setting {
         section: "backup",
         key: "directory",
         default: "`<data>/backups`",

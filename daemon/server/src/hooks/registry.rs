@@ -3,7 +3,7 @@
 
 use alyx_core::schema::{Diagnostic, Hook, parse_hook};
 use alyx_protocol::api::FieldProblem;
-use alyx_store::HookRow;
+use alyx_store::{HookRow, Made};
 use serde_json::{Map, Value};
 
 use super::{Hooks, table};
@@ -62,7 +62,7 @@ impl Hooks {
             return Err(exists(&hook.id));
         }
         let store = audit::with(&self.0.store, event.target(format!("hook:{}", hook.id)));
-        if !store.add_hook(hook.id.clone(), definition, new.enabled).await? {
+        if !store.add_made(Made::Hook, hook.id.clone(), definition, new.enabled).await? {
             return Err(exists(&hook.id));
         }
         self.reload().await?;
@@ -98,7 +98,7 @@ impl Hooks {
             text
         };
         let store = audit::with(&self.0.store, event.target(format!("hook:{id}")));
-        if !store.change_hook(id.to_owned(), text, enabled.unwrap_or(old.enabled)).await? {
+        if !store.change_made(Made::Hook, id.to_owned(), text, enabled.unwrap_or(old.enabled)).await? {
             return Err(not_found());
         }
         self.reload().await
@@ -108,7 +108,7 @@ impl Hooks {
     pub async fn delete(&self, id: &str, event: Event) -> Result<(), ApiError> {
         self.made(id)?;
         let store = audit::with(&self.0.store, event.target(format!("hook:{id}")));
-        store.remove_hook(id.to_owned()).await.map_err(|error| match error {
+        store.remove_made(Made::Hook, id.to_owned()).await.map_err(|error| match error {
             alyx_store::Error::NotFound => not_found(),
             error => error.into(),
         })?;
@@ -140,7 +140,7 @@ impl Hooks {
     }
 
     async fn reload(&self) -> Result<(), ApiError> {
-        let rows = self.0.store.hooks().await?;
+        let rows = self.0.store.made(Made::Hook).await?;
         self.0.rows.store(rows.into());
         self.renew();
         Ok(())

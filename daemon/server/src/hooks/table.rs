@@ -87,7 +87,8 @@ fn moments(on: &HookOn) -> Vec<Moment> {
     }
 }
 
-fn topics(on: &HookOn) -> Vec<Topic> {
+/// What the store calls what a hook is told of.
+pub fn topics(on: &HookOn) -> Vec<Topic> {
     match on {
         HookOn::Documents { collection, actions } => {
             let topic = |action: &HookAction| {

@@ -67,7 +67,8 @@ pub async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn read(body: &JsonBody) -> Result<(Map<String, Value>, Option<bool>), ApiError> {
+/// A definition, and whether it is to run.
+pub(super) fn read(body: &JsonBody) -> Result<(Map<String, Value>, Option<bool>), ApiError> {
     let mut members: Map<String, Value> = body.parse()?;
     match members.remove("enabled") {
         None => Ok((members, None)),
@@ -76,7 +77,8 @@ fn read(body: &JsonBody) -> Result<(Map<String, Value>, Option<bool>), ApiError>
     }
 }
 
-fn shown(hook: Declared) -> Value {
+/// As it is shown.
+pub(super) fn shown(hook: Declared) -> Value {
     value!({
         "id": hook.id,
         "definition": hook.definition,

@@ -11,6 +11,7 @@ mod oauth;
 mod passkeys;
 mod realtime;
 mod secrets;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
@@ -97,6 +98,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(secrets::routes());
     list.extend(api_keys::routes());
     list.extend(hooks::routes());
+    list.extend(webhooks::routes());
     list.extend(jobs::routes());
     list.extend(realtime::routes());
     list.extend(other_routes());

@@ -7,6 +7,7 @@ pub mod oauth;
 pub mod passkeys;
 pub mod realtime;
 pub mod store;
+pub mod webhooks;
 
 use alyx_core::schema::{Collection, DefaultValue, Field, FieldKind, Format, Schema};
 use serde_json::{Map, Value, json};
@@ -100,6 +101,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
     tables.extend([
         api_keys::all(),
         hooks::all(),
+        webhooks::all(),
         jobs::all(),
         realtime::all(),
         oauth::all(),

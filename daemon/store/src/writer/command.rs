@@ -15,8 +15,8 @@ use crate::limits::WRITE_WAIT_MAX;
 use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
-    AuditRow, Error, answers, api_keys, audit, changes, documents, events, executions, hooks, identities,
-    jobs, keys, lockouts, mail, migrate, secrets, transaction,
+    AuditRow, Error, answers, api_keys, audit, changes, deliveries, documents, events, executions, hooks,
+    identities, jobs, keys, lockouts, mail, migrate, secrets, transaction,
 };
 
 /// A command in the queue.
@@ -143,7 +143,9 @@ commands! {
     PublishEvent(events::EventRow) -> String = events::publish,
     TrimEvents(events::Trim) -> u64 = events::trim,
     SetHook(hooks::Set) -> bool = hooks::set,
-    RemoveHook(String) -> () = hooks::remove,
+    RemoveHook((hooks::Made, String)) -> () = hooks::remove,
+    RecordDelivery(deliveries::DeliveryRow) -> () = deliveries::record,
+    TrimDeliveries(deliveries::Trim) -> u64 = deliveries::trim,
 }
 
 /// A command's input and the way to its caller.
