@@ -156,6 +156,9 @@ async fn m36_deliveries_verify_with_the_reference_libraries() {
     let again = came(&receiver, "/ok", 2).await;
     assert_eq!((&again[1]["headers"]["webhook-id"], &again[1]["body"]), (&json!(delivery), &one["body"]));
     assert_eq!(again[1]["verified"], json!([true, true, false]));
+    let rows = ["audit", "export", "--action", "webhook.redeliver"];
+    let rows = server.cli().run(&rows).await.expect_ok();
+    assert!(rows.out.lines().count() == 1 && rows.out.contains(delivery), "{rows:?}");
     let other = server.cli().run(&["webhooks", "redeliver", "paid", delivery]).await;
     assert!(other.err.contains("delivery_not_found") || other.err.contains("no such delivery"), "{other:?}");
     server.stop().await;
