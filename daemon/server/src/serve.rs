@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::app::{App, Parts};
 use crate::auth::{Auth, OAuth, Party, StartError, UserCache};
 use crate::backups::{BackupError, Backups};
-use crate::catalog::{CatalogError, Catalogs, Places, WatchError, Watcher};
+use crate::catalog::{CatalogError, CatalogHandle, Catalogs, Places, WatchError, Watcher};
 use crate::changes::Feed;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
@@ -176,10 +176,8 @@ async fn serve_store(
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let told = (doubts, changes.clone(), jobs.clone(), stopped.clone());
     let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
-    let triggers = Triggers::new(store.clone());
-    let hooks =
-        Hooks::start((store.clone(), catalog.clone()), functions.clone(), triggers.clone(), &waited).await;
-    let webhooks = Webhooks::start((&store, &catalog, &secrets), triggers, &config.webhooks).await?;
+    let told = (&functions, &waited, &secrets);
+    let (hooks, webhooks) = start_told(config, (&store, &catalog), told).await?;
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
@@ -193,7 +191,7 @@ async fn serve_store(
         documents,
         backups,
         changes: Feed::new(store.clone(), catalog.clone(), changes, stopped.clone()),
-        hooks: hooks.map_err(ServeError::Store)?,
+        hooks,
         functions: functions.clone(),
         realtime: realtime.map_err(ServeError::Store)?,
         webhooks,
@@ -217,6 +215,18 @@ async fn serve_store(
     join("functions", functions_task.await);
     join_all(&work, tasks).await;
     Ok(())
+}
+
+/// Who is told of what happens.
+async fn start_told(
+    config: &Config,
+    (store, catalog): (&Store, &CatalogHandle),
+    (functions, waited, secrets): (&Functions, &WaitedHooks, &Secrets),
+) -> Result<(Hooks, Webhooks), ServeError> {
+    let (triggers, places) = (Triggers::new(store.clone()), (store.clone(), catalog.clone()));
+    let hooks = Hooks::start(places, functions.clone(), triggers.clone(), waited).await;
+    let webhooks = Webhooks::start((store, catalog, secrets), triggers, &config.webhooks).await?;
+    Ok((hooks.map_err(ServeError::Store)?, webhooks))
 }
 
 /// What goes on by itself until the order to stop.

@@ -81,8 +81,7 @@ fn definitions() -> Value {
         "function": function(),
         "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
         "eventRules": optional(object(json!({ "publish": { "$ref": "#/$defs/rule" } }), &[])),
-        "hook": hook(),
-        "webhook": webhook(),
+        "hook": hook(), "webhook": webhook(),
         "documentAction": words(&["create", "update", "delete"]),
         "authAction": words(&[
             "register", "login", "logout", "verify", "email_change", "password_change", "update", "delete",
