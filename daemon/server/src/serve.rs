@@ -176,8 +176,7 @@ async fn serve_store(
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let told = (doubts, changes.clone(), jobs.clone(), stopped.clone());
     let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
-    let told = (&functions, &waited, &secrets);
-    let (hooks, webhooks) = start_told(config, (&store, &catalog), told).await?;
+    let (hooks, webhooks) = start_told(config, (&store, &catalog), (&functions, &waited, &secrets)).await?;
     let app = App::new(Parts {
         config: Arc::clone(config),
         mode,
