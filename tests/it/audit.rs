@@ -182,6 +182,7 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
     let eve = json!({ "email": "eve@example.org", "password": PASSWORD });
     let confirm = json!({ "confirm": true });
     let hook = json!({ "id": "h", "on": "notes", "function": "f" });
+    let schedule = json!({ "name": "s", "every": "24h", "function": "f" });
     let webhook = json!({ "id": "w", "on": "notes", "url": "https://a.example/", "secret": "KEY" });
     let acts = [
         ("POST", "/api/admin/users", "/api/admin/users".to_owned(), eve, "user.create"),
@@ -214,6 +215,29 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
         ("POST", "/api/hooks", "/api/hooks".to_owned(), hook, "hook.create"),
         ("PATCH", "/api/hooks/{id}", "/api/hooks/h".to_owned(), json!({ "enabled": false }), "hook.update"),
         ("DELETE", "/api/hooks/{id}", "/api/hooks/h".to_owned(), Value::Null, "hook.delete"),
+        ("POST", "/api/schedules", "/api/schedules".to_owned(), schedule, "schedule.create"),
+        (
+            "POST",
+            "/api/schedules/{name}/pause",
+            "/api/schedules/s/pause".to_owned(),
+            Value::Null,
+            "schedule.pause",
+        ),
+        (
+            "POST",
+            "/api/schedules/{name}/resume",
+            "/api/schedules/s/resume".to_owned(),
+            Value::Null,
+            "schedule.resume",
+        ),
+        (
+            "POST",
+            "/api/schedules/{name}/trigger",
+            "/api/schedules/s/trigger".to_owned(),
+            Value::Null,
+            "schedule.trigger",
+        ),
+        ("DELETE", "/api/schedules/{name}", "/api/schedules/s".to_owned(), Value::Null, "schedule.delete"),
         ("POST", "/api/webhooks", "/api/webhooks".to_owned(), webhook, "webhook.create"),
         (
             "PATCH",
@@ -266,7 +290,9 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
     });
     let changing: BTreeSet<String> = routes
         .filter(|route| {
-            [" /api/admin/", " /api/hooks", " /api/webhooks"].iter().any(|path| route.contains(path))
+            [" /api/admin/", " /api/hooks", " /api/webhooks", " /api/schedules"]
+                .iter()
+                .any(|path| route.contains(path))
         })
         .filter(|route| ["POST ", "PUT ", "PATCH ", "DELETE "].iter().any(|method| route.starts_with(method)))
         .collect();

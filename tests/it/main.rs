@@ -36,6 +36,7 @@
 //! | `reload` | edited functions and schemas |
 //! | `schema` | types, options and mistakes of a schema |
 //! | `rules` | fields, other documents, tests and explanations of rules |
+//! | `schedules` | functions that run by the clock |
 //! | `service` | start, stop, kill, errors of the HTTP surface |
 //! | `store` | what was acknowledged stays |
 //! | `surface` | malformed, slow and foreign requests |
@@ -99,6 +100,7 @@ mod registration;
 mod reload;
 mod rules;
 mod rules_page;
+mod schedules;
 mod schema;
 mod search;
 mod second_factor;

@@ -93,7 +93,7 @@ async fn wrong_names_and_parameters_are_repeated_to_the_caller() {
     assert!(problem.detail.contains("\"nope\""), "{problem:#?}");
     let cli = server.cli();
     let said = cli.run(&["executions", "list", "--outcome", "bad"]).await.expect_code(1);
-    assert!(said.err.contains("ok, error, ended, cancelled"), "{said:#?}");
+    assert!(said.err.contains("ok, error, timeout, oom"), "{said:#?}");
     let said = cli.run(&["status"]).await.expect_ok();
     assert!(!said.out.contains(".limits."), "{said:#?}");
     server.stop().await;

@@ -10,6 +10,7 @@
 //! | [`catalog`] | the schema in force with its rules compiled |
 //! | [`channel`] | names of channels, and what their rules know |
 //! | [`migration`] | what separates two schemas |
+//! | [`schedule`] | when a function is to run |
 //! | [`sql`] | building blocks of SQL expressions |
 //! | [`value`] | a stored value, in the five forms SQLite knows |
 //! | [`identity`] | who is acting, and what a rule may know of the request |
@@ -24,6 +25,7 @@ pub mod limits;
 pub mod migration;
 pub mod query;
 pub mod rules;
+pub mod schedule;
 pub mod schema;
 pub mod scope;
 pub mod sql;

@@ -1,6 +1,8 @@
 //! Every bound of the domain: how large a schema, a document and a query may be. A bound is checked
 //! where foreign text is read; behind that, code relies on it.
 
+use std::time::Duration;
+
 /// Largest `schema.yaml` or `function.yaml`. Unit: bytes.
 pub const SCHEMA_MAX_BYTES: usize = 1024 * 1024;
 
@@ -30,6 +32,28 @@ pub const INDEX_FIELDS_MAX: usize = 8;
 
 /// Functions in a schema.
 pub const FUNCTIONS_MAX: usize = 500;
+
+/// Schedules in a schema.
+pub const SCHEDULES_MAX: usize = 500;
+
+/// Shortest and longest interval of a schedule.
+pub const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// See [`EVERY_MIN`].
+pub const EVERY_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+
+/// Longest jitter of a schedule.
+pub const JITTER_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// Most missed runs that a schedule catches up with.
+pub const CATCH_UP_MAX: u32 = 100;
+
+/// A run that is due for longer than this is a missed one. Longer than a restart takes, shorter than
+/// what somebody would call on time.
+pub const MISSED_AFTER: Duration = Duration::from_secs(60);
+
+/// Largest input of a schedule, as JSON. Unit: bytes.
+pub const SCHEDULE_INPUT_MAX_BYTES: usize = 64 * 1024;
 
 /// Values of a `select` and of an `enum`.
 pub const SELECT_VALUES_MAX: usize = 200;

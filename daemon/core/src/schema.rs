@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `webhook`, `channel`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `webhook`, `channel`, `schedule`, `units` | one part each |
 //! | `model`, `happening` | what a valid schema is made of |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
@@ -24,6 +24,7 @@ mod json_schema;
 mod model;
 pub(crate) mod reader;
 mod rule_tests;
+mod schedule;
 mod units;
 mod users;
 mod webhook;
@@ -48,7 +49,10 @@ pub use rule_tests::{Expected, Operation, RuleTest, RuleTests, Subject, TestDocu
 pub use users::ACCOUNT_MEMBERS;
 pub use webhook::Webhook;
 
-use crate::limits::{CHANNELS_MAX, COLLECTIONS_MAX, FUNCTIONS_MAX};
+pub use units::show_duration;
+
+use crate::limits::{CHANNELS_MAX, COLLECTIONS_MAX, FUNCTIONS_MAX, SCHEDULE_INPUT_MAX_BYTES, SCHEDULES_MAX};
+use crate::schedule::Schedule;
 use reader::{At, Reader};
 use yaml::{Node, Yaml};
 
@@ -90,6 +94,30 @@ pub fn parse_webhook(schema: &Schema, text: &str) -> Result<Webhook, Vec<Diagnos
     read("webhook", text, |reader, at| webhook::read_one(reader, at, schema))
 }
 
+/// Reads a schedule that was sent as JSON.
+///
+/// # Errors
+/// Everything that is wrong with it; positions say nothing there.
+pub fn parse_schedule(name: &str, body: &serde_json::Value) -> Result<Schedule, Vec<Diagnostic>> {
+    // JSON numbers reach further than ours, and the input is the caller's own.
+    let mut body = body.clone();
+    let input = body.as_object_mut().and_then(|object| object.remove("input"));
+    let input = input.unwrap_or(serde_json::Value::Null);
+    let root = Node::from_json(&body);
+    let at = At { key: root.position, node: &root, path: String::new() };
+    let mut reader = Reader::new("");
+    if !schedule::fits(&input) {
+        let message = format!("the input is larger than {SCHEDULE_INPUT_MAX_BYTES} bytes");
+        reader.report(at.key, "input", message, "");
+    }
+    let schedule = reader
+        .name(name, at.key, "name")
+        .then(|| schedule::read(&mut reader, name, &at))
+        .flatten()
+        .map(|schedule| Schedule { input, ..schedule });
+    reader.finish(schedule)
+}
+
 /// Reads a file of ours with `read`, which reports what is wrong with it.
 pub(crate) fn read<T>(
     file_name: &str,
@@ -121,6 +149,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let functions_at = section.take("functions");
     let (events_at, hooks_at) = (section.take("events"), section.take("hooks"));
     let (channels_at, webhooks_at) = (section.take("channels"), section.take("webhooks"));
+    let schedules_at = section.take("schedules");
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -151,19 +180,33 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
             functions.insert(name.to_owned(), Arc::new(function));
         }
     }
+    let schedules = schedules_at.map(|at| read_schedules(reader, &at)).unwrap_or_default();
     let collections =
         collections.into_iter().map(|(name, collection)| (name, Arc::new(collection))).collect();
     let events = events_at.map(|at| event::read(reader, &at)).unwrap_or_default();
     let known: Vec<&str> = events.keys().map(String::as_str).collect();
     let channels = channels_at.map(|at| read_channels(reader, &at, &known)).unwrap_or_default();
-    let mut schema = Schema { collections, functions, events, channels, ..Schema::default() };
+    let mut schema = Schema { collections, functions, events, channels, schedules, ..Schema::default() };
     if let Some(at) = hooks_at {
         hook::read(reader, &at, &mut schema);
     }
     if let Some(at) = webhooks_at {
         schema.webhooks = webhook::read(reader, &at, &schema);
     }
+    schema.uses.extend(schema.schedules.values().map(|schedule| FunctionUse {
+        function: schedule.function.clone(),
+        path: format!("schedules.{}.function", schedule.name),
+        position: schedule.position,
+    }));
     Some(schema)
+}
+
+fn read_schedules(reader: &mut Reader<'_>, at: &At<'_>) -> IndexMap<String, Schedule> {
+    let declared = reader.named(at, SCHEDULES_MAX, "schedules");
+    let read = declared
+        .into_iter()
+        .filter_map(|(name, at)| Some((name.to_owned(), schedule::read(reader, name, &at)?)));
+    read.collect()
 }
 
 fn read_channels(reader: &mut Reader<'_>, at: &At<'_>, events: &[&str]) -> IndexMap<String, Arc<Channel>> {

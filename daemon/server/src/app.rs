@@ -20,6 +20,7 @@ use crate::http::Bodies;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
 use crate::realtime::Hub;
+use crate::schedules::Schedules;
 use crate::secrets::Secrets;
 use crate::tasks::Tasks;
 use crate::throttle::Throttle;
@@ -48,6 +49,7 @@ pub struct Parts {
     pub hooks: Hooks,
     pub realtime: Hub,
     pub webhooks: Webhooks,
+    pub schedules: Schedules,
     pub throttle: Throttle,
     /// What goes on when whoever asked for it is gone.
     pub tasks: Tasks,
@@ -80,6 +82,7 @@ impl App {
         self.functions.read_again();
         self.hooks.renew();
         self.webhooks.renew();
+        self.schedules.wake();
     }
 }
 

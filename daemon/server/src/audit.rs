@@ -145,6 +145,16 @@ actions! {
     SecretSet "secret.set",
     /// A secret of functions was deleted.
     SecretDelete "secret.delete",
+    /// An administrator made a schedule.
+    ScheduleCreate "schedule.create",
+    /// An administrator stopped a schedule for now.
+    SchedulePause "schedule.pause",
+    /// An administrator let a schedule go on.
+    ScheduleResume "schedule.resume",
+    /// An administrator had a schedule run.
+    ScheduleTrigger "schedule.trigger",
+    /// An administrator deleted a schedule.
+    ScheduleDelete "schedule.delete",
     /// A backup was made.
     BackupCreate "backup.create",
     /// Old backups were removed.

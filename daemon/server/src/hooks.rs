@@ -95,13 +95,7 @@ impl Service {
         };
         let facts = RequestFacts { time: clock::now_text(), depth: job.depth + 1, ..RequestFacts::default() };
         let call = Call { hook: &hook, facts, input, request_id: job.id };
-        match call.run(&self.functions).await {
-            Ok(answer) if answer.status < 400 => Attempt::Done,
-            Ok(answer) => Attempt::Failed { error: format!("it answered {}", answer.status), wait: None },
-            Err(problem) => {
-                Attempt::Failed { error: format!("{}: {}", problem.code, problem.detail), wait: None }
-            }
-        }
+        Attempt::of_function(call.run(&self.functions).await)
     }
 
     /// Asks a hook, or tells it, while somebody waits.

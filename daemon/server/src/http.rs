@@ -26,6 +26,7 @@ mod pages;
 mod query;
 mod realtime;
 pub mod routes;
+mod schedules;
 mod unread;
 mod webhooks;
 

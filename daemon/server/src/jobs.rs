@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alyx_core::schema::Retry;
+use alyx_protocol::api::Problem;
 use alyx_store::{DueJob, Store};
 use tokio::sync::watch;
 
 use crate::clock;
+use crate::functions::Answer;
+use crate::problem::Code;
 
 pub use self::runner::run;
 
@@ -45,11 +48,37 @@ pub enum Attempt {
         /// How long to wait at least.
         wait: Option<Duration>,
     },
+    /// This host could not carry it out at the moment. It is tried again, also where that was the last try.
+    Setback {
+        /// Why.
+        error: String,
+    },
     /// It failed and will always fail.
     Hopeless {
         /// Why.
         error: String,
     },
+}
+
+/// Problems that say nothing about the function.
+const SETBACKS: [Code; 3] = [Code::FunctionQueueFull, Code::FunctionsUnavailable, Code::FunctionWorkerLost];
+
+impl Attempt {
+    /// What the answer of a function means for the job that it was for.
+    pub fn of_function(answer: Result<Answer, Problem>) -> Self {
+        match answer {
+            Ok(answer) if answer.status < 400 => Self::Done,
+            Ok(answer) => Self::Failed { error: format!("it answered {}", answer.status), wait: None },
+            Err(problem) => {
+                let error = format!("{}: {}", problem.code, problem.detail);
+                if SETBACKS.iter().any(|code| code.as_str() == problem.code) {
+                    Self::Setback { error }
+                } else {
+                    Self::Failed { error, wait: None }
+                }
+            }
+        }
+    }
 }
 
 /// What carries jobs out, before it runs.

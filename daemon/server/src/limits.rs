@@ -382,3 +382,18 @@ pub const DELIVERY_REQUEST_MAX_BYTES: usize = 16 * 1_024;
 
 /// How long the log of deliveries is kept.
 pub const DELIVERIES_KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// Schedules that are fired in one go.
+pub const SCHEDULES_AT_ONCE: u32 = 100;
+
+/// Time after which schedules are looked at again, because the clock may have been set.
+pub const SCHEDULES_LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Runs of a schedule that may wait or go on where it lets them.
+pub const SCHEDULE_OPEN_MAX: u32 = 1_000;
+
+/// Next runs of a schedule that are shown.
+pub const SCHEDULE_NEXT_RUNS: usize = 5;
+
+/// Schedules, those of the schema and those of administrators together.
+pub const SCHEDULES_MAX: usize = 1_000;

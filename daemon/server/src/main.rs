@@ -16,6 +16,7 @@
 //! | [`http`] | the accept loop, the routes, one file per endpoint |
 //! | [`openapi`] | the description of the API, made from the catalog |
 //! | [`problem`] | every error answer |
+//! | [`schedules`] | functions that run by the clock |
 //! | [`throttle`] | how often something may be done |
 
 mod app;
@@ -48,6 +49,7 @@ mod realtime;
 mod restore;
 mod retention;
 mod rules;
+mod schedules;
 mod seal;
 mod secrets;
 mod serve;

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 
 pub use codes::Code;
-pub use from::invalid_fields;
+pub use from::{invalid_definition, invalid_fields};
 
 /// An error answer on its way to the client.
 ///

@@ -36,6 +36,7 @@ use crate::print;
 use crate::problem::error_chain;
 use crate::realtime::{Connection, Doubts, Hub};
 use crate::retention;
+use crate::schedules::Schedules;
 use crate::seal::{KeyFileError, Sealer};
 use crate::secrets::Secrets;
 use crate::tasks::Tasks;
@@ -154,8 +155,7 @@ async fn serve_store(
 ) -> Result<(), ServeError> {
     let Given { changes, jobs, users, doubts, passed } = given;
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
-    let catalog = catalogs.handle();
-    let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
+    let (catalog, throttle) = (catalogs.handle(), Throttle::new(Rates::new(&config.limits, &config.auth)));
     let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
     let listeners = Listeners::open(config, passed, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
@@ -194,6 +194,7 @@ async fn serve_store(
         functions: functions.clone(),
         realtime: realtime.map_err(ServeError::Store)?,
         webhooks,
+        schedules: Schedules::new(store.clone(), catalog.clone(), functions.clone()),
         throttle: throttle.clone(),
         tasks: work.clone(),
         openapi: OpenApi::new(catalog),
@@ -204,7 +205,7 @@ async fn serve_store(
     });
     let tasks = background(&app, watcher, jobs);
     let (router, config) = (routes::router(app.clone()), Arc::clone(config));
-    let doors = Doors { router, config: Arc::clone(&config), mode, admin_peers, throttle };
+    let doors = Doors { router, config, mode, admin_peers, throttle };
     let door = tokio::spawn(serve(listeners, doors, stopped));
     tell_ready(&app).await?;
     orders.obey(&app).await;
@@ -238,10 +239,12 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     tasks.spawn(app.backups.clone().run(stopped()));
     tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
     tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
-    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(app.hooks.clone()), Arc::new(app.webhooks.clone())];
+    let (hooks, webhooks, schedules) = (app.hooks.clone(), app.webhooks.clone(), app.schedules.clone());
+    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(hooks), Arc::new(webhooks), Arc::new(schedules)];
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));
+    tasks.spawn(app.schedules.clone().run(stopped()));
     tasks.spawn(feed_watchdog(stopped()));
     tasks
 }

@@ -172,7 +172,9 @@ impl Service {
         let attempt = judge(&answer);
         let error = match &attempt {
             Attempt::Done => None,
-            Attempt::Failed { error, .. } | Attempt::Hopeless { error } => Some(error.clone()),
+            Attempt::Failed { error, .. } | Attempt::Setback { error } | Attempt::Hopeless { error } => {
+                Some(error.clone())
+            }
         };
         let answer = answer.as_ref().ok();
         let row = DeliveryRow {

@@ -188,6 +188,18 @@ pub(crate) fn add(session: &Session<'_>, job: &NewJob) -> Result<bool, Error> {
     Ok(added == 1)
 }
 
+/// How many jobs of a target wait or run.
+pub(crate) fn count_open(session: &Session<'_>, kind: &str, target: &str) -> Result<u32, Error> {
+    let count = session
+        .connection
+        .prepare_cached(
+            "SELECT count(*) FROM _alyx_jobs
+             WHERE kind = ? AND target = ? AND state IN ('held', 'pending', 'running')",
+        )?
+        .query_row([kind, target], |row| row.get(0))?;
+    Ok(count)
+}
+
 pub(crate) fn add_all(session: &mut Session<'_>, jobs: Vec<NewJob>) -> Result<u64, Error> {
     let mut added = 0;
     for job in &jobs {

@@ -21,6 +21,7 @@
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
 //! | `lockouts` | who was guessed at too often, and known devices |
+//! | `schedules` | when functions run by the clock |
 //! | `executions` | what functions did |
 //! | `identities` | who accounts are elsewhere |
 //! | `audit` | who did what |
@@ -59,6 +60,7 @@ mod options;
 mod passkeys;
 mod queue;
 mod readers;
+mod schedules;
 mod secrets;
 mod sessions;
 mod tables;
@@ -93,6 +95,7 @@ pub use options::{
     OnAccounts, OnChange, OnJobs, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched,
 };
 pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
+pub use schedules::{Declared, Fired, Firing, NewSchedule, ScheduleRow};
 pub use secrets::SealedSecret;
 pub use sessions::{Lifetimes, NewSession, Rotation, RunningSession};
 pub use transaction::{Abort, Interactive, Transaction};

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0016_events.sql"),
     include_str!("migrations/0017_execution_texts.sql"),
     include_str!("migrations/0018_webhooks.sql"),
+    include_str!("migrations/0019_schedules.sql"),
 ];
 
 /// Applies what is missing.

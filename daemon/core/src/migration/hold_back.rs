@@ -36,6 +36,7 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
         webhooks: wanted.webhooks.iter().filter(|webhook| is_there(&webhook.on)).cloned().collect(),
         uses: wanted.uses.clone(),
         channels: wanted.channels.clone(),
+        schedules: wanted.schedules.clone(),
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) ->
             "remove retry, or use mode: async",
         );
     }
-    let retry = read_retry(reader, retry.as_ref());
+    let retry = read_retry(reader, retry.as_ref(), Retry::default());
 
     let (on, function, when) = (on?, function?, when?);
     check_when(reader, at, &on, when)?;
@@ -144,8 +144,8 @@ fn check_when(reader: &mut Reader<'_>, at: &At<'_>, on: &HookOn, when: HookWhen)
     None
 }
 
-/// Reads `retry:` of what runs by itself.
-pub(super) fn read_retry(reader: &mut Reader<'_>, at: Option<&At<'_>>) -> Retry {
+/// Reads `retry:` of what runs by itself; what it leaves out is as in `own`.
+pub(super) fn read_retry(reader: &mut Reader<'_>, at: Option<&At<'_>>, own: Retry) -> Retry {
     let mut section = at.and_then(|at| reader.section(at));
     let mut take = |key| section.as_mut().and_then(|section| section.take(key));
     let (attempts, first, longest) = (take("attempts"), take("first"), take("longest"));
@@ -153,7 +153,6 @@ pub(super) fn read_retry(reader: &mut Reader<'_>, at: Option<&At<'_>>) -> Retry 
         section.finish(reader);
     }
     let range = Duration::from_millis(10)..=Duration::from_secs(24 * 3_600);
-    let own = Retry::default();
     Retry {
         attempts: attempts.map_or(own.attempts, |at| number(reader, &at, 1, 100)),
         first: duration(reader, first.as_ref(), own.first, range.clone()),

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::field::type_names;
 use crate::limits::{
-    CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INDEX_FIELDS_MAX,
-    INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX, WEBHOOK_HEADERS_MAX, WEBHOOK_SECRETS_MAX,
-    WEBHOOKS_MAX,
+    CATCH_UP_MAX, CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX,
+    INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX, WEBHOOK_HEADERS_MAX,
+    WEBHOOK_SECRETS_MAX, WEBHOOKS_MAX,
 };
 
 /// Names of collections, fields, indexes and functions.
@@ -43,6 +43,7 @@ pub fn json_schema() -> Value {
                 "Events that the project itself names",
             ),
             "channels": about(channels(), "Where clients talk to each other, by name"),
+            "schedules": about(named("schedule"), "Schedules by name"),
         },
         "required": ["version"],
         "additionalProperties": false,
@@ -86,14 +87,8 @@ fn definitions() -> Value {
         "authAction": words(&[
             "register", "login", "logout", "verify", "email_change", "password_change", "update", "delete",
         ]),
-        "retry": optional(object(
-            json!({
-                "attempts": { "type": "integer", "minimum": 1, "maximum": 100 },
-                "first": { "$ref": "#/$defs/duration" },
-                "longest": { "$ref": "#/$defs/duration" },
-            }),
-            &[],
-        )),
+        "retry": retry(),
+        "schedule": schedule(),
         "limits": optional(object(
             json!({
                 "memory": { "$ref": "#/$defs/size" },
@@ -119,6 +114,15 @@ fn definitions() -> Value {
         "size": { "type": "string", "pattern": "^[0-9]+(b|kb|mb|gb)$" },
         "duration": { "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" },
     })
+}
+
+fn retry() -> Value {
+    let shape = json!({
+        "attempts": { "type": "integer", "minimum": 1, "maximum": 100 },
+        "first": { "$ref": "#/$defs/duration" },
+        "longest": { "$ref": "#/$defs/duration" },
+    });
+    optional(object(shape, &[]))
 }
 
 fn collection() -> Value {
@@ -284,6 +288,33 @@ fn channels() -> Value {
     all
 }
 
+fn schedule() -> Value {
+    let mut shape = object(
+        json!({
+            "cron": about(json!({ "type": "string" }), "Five or six fields, or @hourly, @daily, @weekly, @monthly, @yearly"),
+            "every": { "$ref": "#/$defs/duration" },
+            "at": about(json!({ "type": "string" }), "Once: RFC 3339, or date and time in zone"),
+            "zone": about(json!({ "type": "string" }), "Name of the IANA database; UTC if absent"),
+            "function": { "type": "string", "pattern": NAME },
+            "input": about(json!({}), "What the function gets, any JSON"),
+            "overlap": about(words(&["skip", "queue", "allow"]), "What a run does while another one is not over"),
+            "catch_up": about(
+                json!({ "anyOf": [
+                    words(&["none", "last"]),
+                    object(json!({ "all": { "type": "integer", "minimum": 1, "maximum": CATCH_UP_MAX } }), &["all"]),
+                ] }),
+                "Which runs are made up for that nobody was there for",
+            ),
+            "jitter": { "$ref": "#/$defs/duration" },
+            "retry": { "$ref": "#/$defs/retry" },
+            "enabled": { "type": "boolean" },
+        }),
+        &["function"],
+    );
+    shape["oneOf"] = json!([{ "required": ["cron"] }, { "required": ["every"] }, { "required": ["at"] }]);
+    shape
+}
+
 fn object(properties: Value, required: &[&str]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required, "additionalProperties": false })
 }
@@ -386,6 +417,11 @@ mod tests {
         check("/$defs/functionRules", "version: 1\nfunctions: { f: { rules: { zzz: x } } }\n");
         check("/$defs/channel", "version: 1\nchannels: { c: { zzz: 1 } }\n");
         check("/$defs/channel/properties/rules", "version: 1\nchannels: { c: { rules: { zzz: x } } }\n");
+        check("/$defs/schedule", "version: 1\nschedules: { s: { zzz: 1 } }\n");
+        check(
+            "/$defs/schedule/properties/catch_up/anyOf/1",
+            "version: 1\nschedules: { s: { catch_up: { zzz: 1 } } }\n",
+        );
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
         check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
         check("/$defs/webhook", "version: 1\nwebhooks: [{ zzz: 1 }]\n");
@@ -418,6 +454,7 @@ mod tests {
         check("/$defs/authAction", "version: 1\nhooks: [{ on: auth, actions: [zzz] }]\n");
         check("/$defs/hook/properties/when", "version: 1\nhooks: [{ when: zzz }]\n");
         check("/$defs/hook/properties/mode", "version: 1\nhooks: [{ mode: zzz }]\n");
+        check("/$defs/schedule/properties/overlap", "version: 1\nschedules: { s: { overlap: zzz } }\n");
         check("/$defs/function/properties/runtime", "version: 1\nfunctions: { f: { runtime: zzz } }\n");
     }
 

@@ -11,6 +11,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::{Channel, EventConfig, FunctionUse, Hook, Webhook};
 use crate::limits::PATTERN_MAX_BYTES;
+use crate::schedule::Schedule;
 
 /// A valid schema.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Schema {
     pub uses: Vec<FunctionUse>,
     /// Where clients talk to each other, by name, in order of the file.
     pub channels: IndexMap<String, Arc<Channel>>,
+    /// By name, in order of the file.
+    pub schedules: IndexMap<String, Schedule>,
 }
 
 /// A collection of documents, stored as one table of the same name.

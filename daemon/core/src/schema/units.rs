@@ -39,7 +39,8 @@ pub(super) fn show_size(bytes: u64) -> String {
 }
 
 /// A duration in the largest unit that shows it exactly.
-pub(super) fn show_duration(duration: Duration) -> String {
+#[must_use]
+pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
     match units.iter().find(|(factor, _)| millis >= *factor && millis.is_multiple_of(*factor)) {

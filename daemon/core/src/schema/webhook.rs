@@ -97,7 +97,7 @@ pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) ->
         _ => Some(None),
     };
     let headers = headers.map(|at| read_headers(reader, &at)).unwrap_or_default();
-    let retry = read_retry(reader, retry.as_ref());
+    let retry = read_retry(reader, retry.as_ref(), Retry::default());
     let [shortest, usual, longest] = TIMEOUTS;
     let timeout = duration(reader, timeout.as_ref(), usual, shortest..=longest);
     let (condition, secrets) = (condition?, secrets?);

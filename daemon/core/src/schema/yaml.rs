@@ -51,6 +51,28 @@ pub(crate) struct Tree {
     pub(crate) duplicate_keys: Vec<Key>,
 }
 
+impl Node {
+    /// The tree of a JSON value. It has no places; numbers beyond ours become fractions.
+    pub(crate) fn from_json(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        let key = |text: &String| Key { text: text.clone(), position: START };
+        let value = match value {
+            Value::Null => Yaml::Null,
+            Value::Bool(value) => Yaml::Bool(*value),
+            Value::Number(number) => match number.as_i64() {
+                Some(whole) => Yaml::Int(whole),
+                None => Yaml::Float(number.as_f64().unwrap_or(f64::NAN)),
+            },
+            Value::String(text) => Yaml::Text(text.clone()),
+            Value::Array(items) => Yaml::List(items.iter().map(Self::from_json).collect()),
+            Value::Object(members) => {
+                Yaml::Map(members.iter().map(|(name, value)| (key(name), Self::from_json(value))).collect())
+            }
+        };
+        Self { value, position: START, content: START }
+    }
+}
+
 /// Parses one document. An empty text is null.
 pub(crate) fn parse(text: &str) -> Result<Tree, Problem> {
     if text.len() > SCHEMA_MAX_BYTES {

@@ -1,14 +1,13 @@
 //! Hooks made at run time. They are kept in the form of the schema and read against the schema in force;
 //! one that does not go with it any more stays, does not run, and says why.
 
-use alyx_core::schema::{Diagnostic, Hook, parse_hook};
-use alyx_protocol::api::FieldProblem;
+use alyx_core::schema::{Hook, parse_hook};
 use alyx_store::{HookRow, Made};
 use serde_json::{Map, Value};
 
 use super::{Hooks, table};
 use crate::audit::{self, Event};
-use crate::problem::{ApiError, Code, field_problem};
+use crate::problem::{ApiError, Code, invalid_definition};
 
 /// A hook as it is shown.
 pub struct Declared {
@@ -129,7 +128,7 @@ impl Hooks {
     fn check(&self, mut definition: Map<String, Value>) -> Result<(Hook, String), ApiError> {
         let catalog = self.0.catalog.load();
         let text = Value::from(definition.clone()).to_string();
-        let hook = parse_hook(&catalog.schema, &text).map_err(|problems| invalid(&problems))?;
+        let hook = parse_hook(&catalog.schema, &text).map_err(invalid_definition)?;
         if !catalog.schema.functions.contains_key(&hook.function) {
             let detail = format!("There is no function {:?}.", hook.function);
             return Err(ApiError::new(Code::ValidationFailed, detail));
@@ -149,18 +148,6 @@ impl Hooks {
 
 fn members(row: &HookRow) -> Map<String, Value> {
     serde_json::from_str(&row.definition).unwrap_or_default()
-}
-
-fn invalid(problems: &[Diagnostic]) -> ApiError {
-    let errors = problems.iter().map(|problem| FieldProblem {
-        field: problem.path.clone(),
-        code: "invalid".to_owned(),
-        message: match &problem.hint {
-            Some(hint) => format!("{}: {hint}", problem.message),
-            None => problem.message.clone(),
-        },
-    });
-    field_problem(Code::ValidationFailed, "This is not a hook.", errors.collect()).into()
 }
 
 fn exists(id: &str) -> ApiError {

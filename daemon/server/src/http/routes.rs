@@ -10,6 +10,7 @@ mod mail;
 mod oauth;
 mod passkeys;
 mod realtime;
+mod schedules;
 mod secrets;
 mod webhooks;
 
@@ -95,6 +96,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(backups::routes());
     list.extend(migration_routes());
     list.extend(mail::routes());
+    list.extend(schedules::routes());
     list.extend(secrets::routes());
     list.extend(api_keys::routes());
     list.extend(hooks::routes());

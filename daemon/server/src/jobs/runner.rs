@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alyx_core::schema::Retry;
 use alyx_store::{DueJob, JobOutcome, Store};
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -126,6 +127,10 @@ async fn attempt(store: Store, handler: Arc<dyn Handler>, job: DueJob) {
     let outcome = match done {
         Attempt::Done => JobOutcome::Done,
         Attempt::Hopeless { error } => JobOutcome::Dead { error: cut(error) },
+        Attempt::Setback { error } => match wait_after(&SETBACKS, number) {
+            None => JobOutcome::Dead { error: cut(error) },
+            Some(wait) => JobOutcome::Retry { run_at: Timestamp::now() + wait, error: cut(error) },
+        },
         Attempt::Failed { error, wait } => match wait_after(&handler.policy(&target), number) {
             None => JobOutcome::Dead { error: cut(error) },
             Some(own) => {
@@ -148,6 +153,10 @@ async fn attempt(store: Store, handler: Arc<dyn Handler>, job: DueJob) {
         tracing::warn!("what became of job {id} was not noted: {}", error_chain(&error));
     }
 }
+
+/// How what this host could not carry out is tried again: for about four days.
+const SETBACKS: Retry =
+    Retry { attempts: 100, first: Duration::from_millis(500), longest: Duration::from_secs(3_600) };
 
 /// Longest wait that whoever refused an attempt can ask for.
 const JOB_WAIT_MAX: Duration = Duration::from_secs(24 * 3_600);

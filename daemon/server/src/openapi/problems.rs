@@ -216,6 +216,10 @@ fn own(route: &Route) -> &'static [Code] {
             Code::FunctionOutOfMemory,
         ],
         "explainRule" => &[Code::CollectionNotFound],
+        "createSchedule" => &[Code::ScheduleExists],
+        "getSchedule" | "pauseSchedule" | "resumeSchedule" => &[Code::ScheduleNotFound],
+        "deleteSchedule" => &[Code::ScheduleNotFound, Code::ScheduleDeclared],
+        "triggerSchedule" => &[Code::ScheduleNotFound, Code::ScheduleRunning],
         _ => own_of_accounts(route),
     }
 }

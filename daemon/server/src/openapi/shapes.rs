@@ -6,6 +6,7 @@ pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
 pub mod realtime;
+pub mod schedules;
 pub mod store;
 pub mod webhooks;
 
@@ -106,6 +107,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
         realtime::all(),
         oauth::all(),
         passkeys::all(),
+        schedules::all(),
         store::all(),
         writes,
         super::mail_shapes::shapes(),

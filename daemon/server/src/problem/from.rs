@@ -2,6 +2,7 @@
 
 use alyx_core::document::{DocumentError, FieldError};
 use alyx_core::query::QueryError;
+use alyx_core::schema::Diagnostic;
 use alyx_protocol::api::FieldProblem;
 use alyx_store::Error;
 
@@ -29,6 +30,24 @@ pub fn invalid_fields(errors: Vec<FieldError>) -> ApiError {
         field: error.field,
         code: error.code.to_owned(),
         message: error.message,
+    });
+    field_problem(Code::ValidationFailed, detail, errors.collect()).into()
+}
+
+/// What is wrong with the definition of something that is made at run time.
+pub fn invalid_definition(problems: Vec<Diagnostic>) -> ApiError {
+    let detail = match problems.as_slice() {
+        [problem] if problem.path.is_empty() => format!("This is not accepted: {}.", problem.message),
+        [problem] => format!("{} is not accepted: {}.", problem.path, problem.message),
+        all => format!("{} things are not accepted.", all.len()),
+    };
+    let errors = problems.into_iter().map(|problem| FieldProblem {
+        field: problem.path,
+        code: "invalid".to_owned(),
+        message: match problem.hint {
+            Some(hint) => format!("{}; {hint}", problem.message),
+            None => problem.message,
+        },
     });
     field_problem(Code::ValidationFailed, detail, errors.collect()).into()
 }

@@ -16,7 +16,7 @@ use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
     AuditRow, Error, answers, api_keys, audit, changes, deliveries, documents, events, executions, hooks,
-    identities, jobs, keys, lockouts, mail, migrate, secrets, transaction,
+    identities, jobs, keys, lockouts, mail, migrate, schedules, secrets, transaction,
 };
 
 /// A command in the queue.
@@ -142,6 +142,12 @@ commands! {
     PurgeJobs(jobs::Purge) -> u64 = jobs::purge,
     PublishEvent(events::EventRow) -> String = events::publish,
     TrimEvents(events::Trim) -> u64 = events::trim,
+    DeclareSchedules(Vec<schedules::NewSchedule>) -> bool = schedules::declare,
+    CreateSchedule(schedules::NewSchedule) -> () = schedules::create,
+    DeleteSchedule(String) -> () = schedules::delete,
+    PauseSchedule(schedules::Pause) -> () = schedules::pause,
+    FireSchedule(schedules::Firing) -> schedules::Fired = schedules::fire,
+    TriggerSchedule(schedules::Trigger) -> () = schedules::trigger,
     SetHook(hooks::Set) -> bool = hooks::set,
     RemoveHook((hooks::Made, String)) -> () = hooks::remove,
     RecordDelivery(deliveries::DeliveryRow) -> () = deliveries::record,
