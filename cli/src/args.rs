@@ -1,6 +1,7 @@
 //! Every command and flag, once. Help, usage errors and completions follow from these types.
 
 mod api_keys;
+mod backup;
 mod events;
 mod hooks;
 mod jobs;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{Span, SpanRelativeTo, Timestamp};
 
 pub use api_keys::{ApiKeys, ApiKeysCommand};
+pub use backup::{Backup, BackupCommand};
 pub use events::{Events, EventsCommand};
 pub use hooks::{HookParts, Hooks, HooksCommand};
 pub use jobs::{Jobs, JobsCommand};
@@ -469,41 +471,6 @@ pub enum AuditFormat {
     Jsonl,
     /// Comma-separated values with a line of headings
     Csv,
-}
-
-#[derive(Debug, Args)]
-pub struct Backup {
-    #[command(subcommand)]
-    pub command: BackupCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum BackupCommand {
-    /// Make a backup while the daemon works
-    Create,
-    /// List backups, newest first
-    List,
-    /// Tell how far the database can be brought back
-    Status,
-    /// Examine a backup
-    Verify {
-        /// Its id
-        id: String,
-    },
-    /// Remove all but the newest backups
-    Prune {
-        /// How many stay [default: backup.keep of the configuration]
-        #[arg(long, value_name = "N")]
-        keep: Option<u32>,
-        /// Do it; without this nothing is removed
-        #[arg(long)]
-        yes: bool,
-    },
-    /// Examine a backup and say how to restore it
-    Restore {
-        /// Its id
-        id: String,
-    },
 }
 
 #[derive(Debug, Args)]
