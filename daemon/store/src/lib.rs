@@ -16,7 +16,7 @@
 //! | `challenges`, `factors` | links and codes that are good once, second factors |
 //! | `jobs` | work that a committed transaction owes |
 //! | `events`, `hooks` | what the project names and publishes; hooks made at run time |
-//! | `deliveries` | requests that webhooks made |
+//! | `deliveries`, `inbound` | requests that webhooks made; what came to inbound ones |
 //! | `api_keys` | keys of programs |
 //! | `mail` | mails on their way |
 //! | `secrets` | what functions are given, sealed |
@@ -48,6 +48,7 @@ mod factors;
 mod handle;
 mod hooks;
 mod identities;
+mod inbound;
 mod jobs;
 mod keys;
 pub mod limits;
@@ -84,6 +85,7 @@ pub use factors::{Confirm, Factors, TotpAttempt};
 pub use handle::{Health, Pending, Store, StoreHealth};
 pub use hooks::{HookRow, Made};
 pub use identities::{LinkedIdentity, Subject};
+pub use inbound::{Receipt, Received};
 pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Topic, Trigger, Triggers};
 pub use keys::SigningKey;
 pub use lockouts::{LockoutRow, NewDevice};

@@ -16,7 +16,7 @@ use crate::passkeys::{self, AddedPasskey, NewPasskey};
 use crate::sessions::{self, Rotation};
 use crate::{
     AuditRow, Error, answers, api_keys, audit, changes, deliveries, documents, events, executions, hooks,
-    identities, jobs, keys, lockouts, mail, migrate, schedules, secrets, transaction,
+    identities, inbound, jobs, keys, lockouts, mail, migrate, schedules, secrets, transaction,
 };
 
 /// A command in the queue.
@@ -152,6 +152,10 @@ commands! {
     RemoveHook((hooks::Made, String)) -> () = hooks::remove,
     RecordDelivery(deliveries::DeliveryRow) -> () = deliveries::record,
     TrimDeliveries(deliveries::Trim) -> u64 = deliveries::trim,
+    Receive(inbound::Receipt) -> inbound::Received = inbound::receive,
+    SettleReceipt(inbound::Settle) -> () = inbound::settle,
+    ForgetOpenReceipts(()) -> u64 = inbound::forget_open,
+    TrimReceipts(jiff::Timestamp) -> u64 = inbound::trim,
 }
 
 /// A command's input and the way to its caller.

@@ -23,6 +23,8 @@ mod files;
 #[cfg(test)]
 mod group_commit;
 #[cfg(test)]
+mod inbound;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
 mod lists;
