@@ -94,6 +94,12 @@ pub const WEBHOOK_HEADERS_MAX: usize = 20;
 /// Secrets that a webhook signs with.
 pub const WEBHOOK_SECRETS_MAX: usize = 4;
 
+/// Inbound webhooks.
+pub const INBOUND_MAX: usize = 200;
+
+/// Length of the path of an inbound webhook. Unit: bytes.
+pub const INBOUND_PATH_MAX_BYTES: usize = 100;
+
 /// Secrets that a function is given.
 pub const SECRETS_MAX: usize = 100;
 

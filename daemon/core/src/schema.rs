@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `yaml` | text to a tree with places |
 //! | `reader` | reading that tree while collecting problems |
-//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `webhook`, `channel`, `schedule`, `units` | one part each |
+//! | `collection`, `field`, `field_options`, `users`, `function`, `env`, `event`, `hook`, `webhook`, `inbound`, `channel`, `schedule`, `units` | one part each |
 //! | `model`, `happening` | what a valid schema is made of |
 //! | `check` | what needs the whole schema |
 //! | `json_schema` | the format, for editors |
@@ -20,6 +20,7 @@ pub(crate) mod field_options;
 mod function;
 mod happening;
 mod hook;
+mod inbound;
 mod json_schema;
 mod model;
 pub(crate) mod reader;
@@ -38,6 +39,7 @@ pub(crate) use channel::plain_shape;
 pub use channel::{Channel, ChannelRules};
 pub use env::is_secret_name;
 pub use happening::{AuthAction, EventConfig, FunctionUse, Hook, HookAction, HookOn, HookWhen, Retry};
+pub use inbound::{Encoding, HmacForm, HmacHash, Inbound, InboundMode, Verify};
 pub use json_schema::json_schema;
 pub use model::{
     Collection, CollectionRules, Concurrency, DefaultValue, Diagnostic, Field, FieldKind, FieldRules, Format,
@@ -149,7 +151,7 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     let functions_at = section.take("functions");
     let (events_at, hooks_at) = (section.take("events"), section.take("hooks"));
     let (channels_at, webhooks_at) = (section.take("channels"), section.take("webhooks"));
-    let schedules_at = section.take("schedules");
+    let (schedules_at, inbound_at) = (section.take("schedules"), section.take("inbound"));
     if let Some(at) = section.take("buckets") {
         let hint = "remove buckets; keep small files in a field of type blob meanwhile";
         reader.report(at.key, &at.path, "this version does not store files yet", hint);
@@ -192,6 +194,9 @@ fn read_schema(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Schema> {
     }
     if let Some(at) = webhooks_at {
         schema.webhooks = webhook::read(reader, &at, &schema);
+    }
+    if let Some(at) = inbound_at {
+        inbound::read(reader, &at, &mut schema);
     }
     schema.uses.extend(schema.schedules.values().map(|schedule| FunctionUse {
         function: schedule.function.clone(),

@@ -34,6 +34,7 @@ pub fn hold_back(applied: &Schema, wanted: &Schema) -> Schema {
         events: wanted.events.clone(),
         hooks: wanted.hooks.iter().filter(|hook| is_there(&hook.on)).cloned().collect(),
         webhooks: wanted.webhooks.iter().filter(|webhook| is_there(&webhook.on)).cloned().collect(),
+        inbound: wanted.inbound.clone(),
         uses: wanted.uses.clone(),
         channels: wanted.channels.clone(),
         schedules: wanted.schedules.clone(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::field::type_names;
 use crate::limits::{
-    CATCH_UP_MAX, CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX,
+    CATCH_UP_MAX, CHANNELS_MAX, CONCURRENCY_MAX, EVENT_NAME_MAX_BYTES, EVENTS_MAX, HOOKS_MAX, INBOUND_MAX,
     INDEX_FIELDS_MAX, INDEXES_MAX, INSTANCES_MAX, SECRETS_MAX, SELECT_VALUES_MAX, WEBHOOK_HEADERS_MAX,
     WEBHOOK_SECRETS_MAX, WEBHOOKS_MAX,
 };
@@ -33,6 +33,10 @@ pub fn json_schema() -> Value {
             "webhooks": about(
                 json!({ "type": "array", "maxItems": WEBHOOKS_MAX, "items": { "$ref": "#/$defs/webhook" } }),
                 "Who elsewhere is told of what happens to documents and accounts, and of events",
+            ),
+            "inbound": about(
+                json!({ "type": "array", "maxItems": INBOUND_MAX, "items": { "$ref": "#/$defs/inbound" } }),
+                "Functions that run for signed requests of others",
             ),
             "events": about(
                 json!({
@@ -82,7 +86,7 @@ fn definitions() -> Value {
         "function": function(),
         "event": optional(object(json!({ "rules": { "$ref": "#/$defs/eventRules" } }), &[])),
         "eventRules": optional(object(json!({ "publish": { "$ref": "#/$defs/rule" } }), &[])),
-        "hook": hook(), "webhook": webhook(),
+        "hook": hook(), "webhook": webhook(), "inbound": inbound(),
         "documentAction": words(&["create", "update", "delete"]),
         "authAction": words(&[
             "register", "login", "logout", "verify", "email_change", "password_change", "update", "delete",
@@ -282,6 +286,39 @@ fn webhook() -> Value {
     object(members, &["id", "on", "url", "secret"])
 }
 
+fn inbound() -> Value {
+    let text = |text: &str| about(json!({ "type": "string" }), text);
+    object(
+        json!({
+            "path": about(
+                json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*(/[a-z0-9][a-z0-9_-]*)*$" }),
+                "What stands behind /hooks/",
+            ),
+            "verify": about(
+                words(&["standard", "github", "stripe", "slack", "hmac-sha256", "hmac-sha1"]),
+                "How the sender signs",
+            ),
+            "secret": about(
+                webhook()["properties"]["secret"].clone(),
+                "The secret that signs, or several while they change",
+            ),
+            "function": text("Name of a function"),
+            "mode": about(words(&["sync", "async"]), "Whether the sender waits for the function"),
+            "retry": { "$ref": "#/$defs/retry" },
+            "tolerance": about(
+                json!({ "$ref": "#/$defs/duration" }),
+                "How far the signed time may be from ours",
+            ),
+            "window": about(json!({ "$ref": "#/$defs/duration" }), "How long a delivery is known to have come"),
+            "header": text("Header with the signature, with verify: hmac-…"),
+            "encoding": words(&["hex", "base64"]),
+            "prefix": text("What stands before the signature in its header"),
+            "id": text("Header with the id of the delivery"),
+        }),
+        &["path", "verify", "secret", "function"],
+    )
+}
+
 fn channels() -> Value {
     let mut all = named("channel");
     all["maxProperties"] = json!(CHANNELS_MAX);
@@ -425,6 +462,7 @@ mod tests {
         check("/$defs/limits", "version: 1\nfunctions: { f: { limits: { zzz: 1 } } }\n");
         check("/$defs/hook", "version: 1\nhooks: [{ zzz: 1 }]\n");
         check("/$defs/webhook", "version: 1\nwebhooks: [{ zzz: 1 }]\n");
+        check("/$defs/inbound", "version: 1\ninbound: [{ zzz: 1 }]\n");
         check("/$defs/retry", "version: 1\nhooks: [{ retry: { zzz: 1 } }]\n");
         check("/$defs/event", "version: 1\nevents: { e: { zzz: 1 } }\n");
         check("/$defs/eventRules", "version: 1\nevents: { e: { rules: { zzz: 1 } } }\n");
@@ -454,6 +492,12 @@ mod tests {
         check("/$defs/authAction", "version: 1\nhooks: [{ on: auth, actions: [zzz] }]\n");
         check("/$defs/hook/properties/when", "version: 1\nhooks: [{ when: zzz }]\n");
         check("/$defs/hook/properties/mode", "version: 1\nhooks: [{ mode: zzz }]\n");
+        check("/$defs/inbound/properties/verify", "version: 1\ninbound: [{ verify: zzz }]\n");
+        check("/$defs/inbound/properties/mode", "version: 1\ninbound: [{ mode: zzz }]\n");
+        check(
+            "/$defs/inbound/properties/encoding",
+            "version: 1\ninbound: [{ verify: hmac-sha1, encoding: zzz }]\n",
+        );
         check("/$defs/schedule/properties/overlap", "version: 1\nschedules: { s: { overlap: zzz } }\n");
         check("/$defs/function/properties/runtime", "version: 1\nfunctions: { f: { runtime: zzz } }\n");
     }

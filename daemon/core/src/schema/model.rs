@@ -9,7 +9,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use regex::{Regex, RegexBuilder};
 
-use super::{Channel, EventConfig, FunctionUse, Hook, Webhook};
+use super::{Channel, EventConfig, FunctionUse, Hook, Inbound, Webhook};
 use crate::limits::PATTERN_MAX_BYTES;
 use crate::schedule::Schedule;
 
@@ -26,6 +26,8 @@ pub struct Schema {
     pub hooks: Vec<Hook>,
     /// In order of the file.
     pub webhooks: Vec<Webhook>,
+    /// In order of the file.
+    pub inbound: Vec<Inbound>,
     /// Where functions are named that may have files of their own; a [`Catalog`](crate::catalog::Catalog)
     /// has them all.
     pub uses: Vec<FunctionUse>,

@@ -121,7 +121,7 @@ fn read_url(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Url> {
 }
 
 /// A name, or several.
-fn read_secrets(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Vec<String>> {
+pub(super) fn read_secrets(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Vec<String>> {
     let items = match at.node.value {
         Yaml::List(_) => reader.list(at, WEBHOOK_SECRETS_MAX)?,
         _ => vec![At { node: at.node, path: at.path.clone(), key: at.key }],
