@@ -4,6 +4,7 @@ mod api_keys;
 mod backup;
 mod events;
 mod hooks;
+mod inbound;
 mod jobs;
 mod schedules;
 mod secrets;
@@ -19,6 +20,7 @@ pub use api_keys::{ApiKeys, ApiKeysCommand};
 pub use backup::{Backup, BackupCommand};
 pub use events::{Events, EventsCommand};
 pub use hooks::{HookParts, Hooks, HooksCommand};
+pub use inbound::{Inbound, InboundCommand};
 pub use jobs::{Jobs, JobsCommand};
 pub use schedules::{NewSchedule, Schedules, SchedulesCommand};
 pub use secrets::{Secrets, SecretsCommand};
@@ -89,6 +91,8 @@ pub enum Command {
     Hooks(Hooks),
     /// List, make, change, stop and delete webhooks; what they sent
     Webhooks(Webhooks),
+    /// List the paths that signed requests of others may go to
+    Inbound(Inbound),
     /// List and publish events of the project
     Events(Events),
     /// List, show, replay and remove jobs: hooks and whatever else runs by itself

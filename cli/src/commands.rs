@@ -8,6 +8,7 @@ pub mod events;
 pub mod executions;
 pub mod functions;
 pub mod hooks;
+pub mod inbound;
 pub mod init;
 pub mod jobs;
 pub mod keys;
@@ -38,7 +39,7 @@ use crate::exit::{Failure, root_cause};
 const LINE_MAX_BYTES: usize = 1 << 20;
 
 /// Members that hold the rows of a list answer.
-const ROW_MEMBERS: [&str; 22] = [
+const ROW_MEMBERS: [&str; 23] = [
     "entries",
     "backups",
     "removed",
@@ -57,6 +58,7 @@ const ROW_MEMBERS: [&str; 22] = [
     "jobs",
     "hooks",
     "webhooks",
+    "inbound",
     "deliveries",
     "events",
     "api_keys",

@@ -73,6 +73,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::ApiKeys(args) => commands::api_keys::run(args, &target, output).await,
         Command::Hooks(args) => commands::hooks::run(args, &target, output).await,
         Command::Webhooks(args) => commands::webhooks::run(args, &target, output).await,
+        Command::Inbound(args) => commands::inbound::run(args, &target, output).await,
         Command::Events(args) => commands::events::run(args, &target, output).await,
         Command::Jobs(args) => commands::jobs::run(args, &target, output).await,
         Command::Schedules(args) => commands::schedules::run(args, &target, output).await,

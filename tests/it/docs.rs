@@ -252,6 +252,27 @@ async fn the_examples_of_webhooks_work() {
 }
 
 #[tokio::test]
+async fn the_examples_of_inbound_webhooks_work() {
+    let text = fs::read_to_string(tree::root().join("docs/inbound.md")).unwrap();
+    let mut project = Project::schema(&format!("version: 1\n{}", blocks(&text, "yaml")[0]));
+    let code = ["functions/paid/index.js", "functions/command/index.js"].into_iter().zip(blocks(&text, "js"));
+    for (file, block) in code.chain([("send.py", blocks(&text, "python")[0].clone())]) {
+        assert!(text.contains(&format!("`{file}`:")), "{file}");
+        project = project.with(file, &block);
+    }
+    let steps: Vec<Step> = blocks(&text, "console").iter().flat_map(|block| steps(block)).collect();
+    assert!(steps.len() >= 12);
+    let server = TestServer::start(project).await;
+    follow(&steps, &server.project.folder(), Some(&server)).await;
+    wait_for("the payment", Duration::from_secs(60), async || {
+        let found = server.over_admin_socket().list("payments", "").await.expect_docs();
+        (found.len() == 1 && found[0]["order"] == "o1").then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn the_examples_of_serving_http_work() {
     let text = fs::read_to_string(tree::root().join("docs/http.md")).unwrap();
     let configs = blocks(&text, "yaml");

@@ -83,6 +83,7 @@ mod hooks_auth;
 mod hooks_registry;
 mod hooks_waited;
 mod hostile;
+mod inbound;
 mod injection;
 mod input;
 mod mail;

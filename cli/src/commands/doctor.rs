@@ -10,7 +10,7 @@ use alyx_protocol::control::RuntimeEntry;
 use alyx_protocol::isolation::{LayerReport, LayerState};
 use serde::{Deserialize, Serialize};
 
-use super::{layer_name, state_name};
+use super::{cell, inbound, layer_name, rows, state_name};
 use crate::args::Target;
 use crate::client::{self, Client};
 use crate::dev::config::{self, Folders};
@@ -66,6 +66,9 @@ pub async fn run(target: &Target, output: Output) -> Result<Exit, Failure> {
     checks.push(data_folder());
     let (daemon, isolation) = daemon(target).await;
     checks.push(daemon);
+    if isolation.is_some() {
+        checks.extend(inbound_problems(target).await);
+    }
     let (source, isolation) = match isolation {
         Some(isolation) => ("daemon", Ok(isolation)),
         None => ("probe", probe()),
@@ -160,6 +163,24 @@ async fn daemon(target: &Target) -> (Check, Option<Isolation>) {
         Ok(isolation) => (check("daemon", State::Ok, "answers", None), Some(isolation)),
         Err(failure) => (check("daemon", State::Warning, failure.message, failure.hint), None),
     }
+}
+
+/// Paths for requests of others that cannot take them all.
+async fn inbound_problems(target: &Target) -> Vec<Check> {
+    let answer = match Client::new(target) {
+        Ok(client) => client.get(inbound::PATH).await,
+        Err(failure) => Err(failure),
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return vec![check("inbound", State::Warning, failure.message, failure.hint)],
+    };
+    let problem = |row: &serde_json::Value| {
+        let problem = row["problem"].as_str()?;
+        let detail = format!("{}: {problem}", cell(row, "path"));
+        Some(check("inbound", State::Warning, detail, Some("alyx secrets set NAME".to_owned())))
+    };
+    rows(&answer).iter().filter_map(problem).collect()
 }
 
 /// Lets the supervisor try every layer here, in a folder that is removed again.

@@ -17,6 +17,7 @@ use crate::documents::Documents;
 use crate::functions::Functions;
 use crate::hooks::Hooks;
 use crate::http::Bodies;
+use crate::inbound::InboundWebhooks;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
 use crate::realtime::Hub;
@@ -47,6 +48,7 @@ pub struct Parts {
     pub backups: Backups,
     pub functions: Functions,
     pub hooks: Hooks,
+    pub inbound: InboundWebhooks,
     pub realtime: Hub,
     pub webhooks: Webhooks,
     pub schedules: Schedules,

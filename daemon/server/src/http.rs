@@ -22,6 +22,7 @@ mod follow;
 mod functions;
 mod health;
 mod hooks;
+mod inbound;
 mod pages;
 mod query;
 mod realtime;

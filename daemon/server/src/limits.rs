@@ -397,3 +397,25 @@ pub const SCHEDULE_NEXT_RUNS: usize = 5;
 
 /// Schedules, those of the schema and those of administrators together.
 pub const SCHEDULES_MAX: usize = 1_000;
+
+/// Longest body of a request to an inbound webhook. Unit: bytes.
+pub const INBOUND_BODY_MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Shortest secret that a sender may sign with, where it is not of a form of its own. Unit: bytes.
+pub const INBOUND_SECRET_MIN_BYTES: usize = 16;
+
+/// Signatures of one request that are looked at.
+pub const INBOUND_SIGNATURES_MAX: usize = 16;
+
+/// Longest id of a delivery. Unit: bytes.
+pub const INBOUND_ID_MAX_BYTES: usize = 256;
+
+/// Wrong signatures from one address in a minute that are answered as such.
+pub const INBOUND_WRONG_PER_MINUTE: u32 = 60;
+
+/// How long a delivery whose sender waits is held for one that is worked on, if nothing else is heard of it:
+/// longer than any function may wait and run.
+pub const INBOUND_OPEN_MAX: Duration = Duration::from_secs(3_600);
+
+/// Jobs of inbound webhooks that run at once.
+pub const INBOUND_AT_ONCE: u32 = 16;

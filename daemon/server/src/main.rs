@@ -33,6 +33,7 @@ mod documents;
 mod functions;
 mod hooks;
 mod http;
+mod inbound;
 mod jobs;
 mod limits;
 mod logging;

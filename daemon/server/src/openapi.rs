@@ -98,7 +98,8 @@ fn places(route: &Route, catalog: &Catalog) -> Vec<Place> {
     } else if route.path.starts_with("/api/functions/") {
         for_each("{name}", catalog.schema.functions.keys().collect())
     } else {
-        vec![Place { path: route.path.to_owned(), of: None }]
+        // Of several segments.
+        vec![Place { path: route.path.replace("{*", "{"), of: None }]
     }
 }
 
@@ -119,6 +120,9 @@ fn operation(route: &Route, place: &Place) -> Value {
     if let Body::Json(shape) = route.body {
         let required = route.path != "/api/functions/{name}";
         operation["requestBody"] = json!({ "required": required, "content": content(shape, place) });
+    }
+    if route.body == Body::Any {
+        operation["requestBody"] = json!({ "content": { "*/*": { "schema": {} } } });
     }
     if let Body::Form(shape) = route.body {
         let form = json!({ "schema": shapes::reference(shape, None) });
@@ -178,6 +182,10 @@ fn responses(route: &Route, place: &Place) -> Value {
     }
     if route.path.starts_with("/api/functions/") {
         responses.insert("204".to_owned(), json!({ "description": "The function returned nothing" }));
+    }
+    if route.operation == "receive" {
+        let description = "It came before, or what the function answers";
+        responses.insert("200".to_owned(), json!({ "description": description }));
     }
     problems::describe(route, &mut responses);
     if route.success == Success::Page {
@@ -274,6 +282,7 @@ functions:
         for route in routes() {
             let path = route
                 .path
+                .replace("{*", "{")
                 .replace("/functions/{name}", "/functions/hello")
                 .replace("admin/functions/hello", "admin/functions/{name}");
             for collection in ["posts", "users"] {

@@ -1,5 +1,5 @@
 //! Removes what has been kept long enough: ended sessions, executions with their logs, changes, kept answers,
-//! settled jobs, events, deliveries, rows of the audit log.
+//! settled jobs, events, deliveries, receipts, rows of the audit log.
 //!
 //! Each sweep removes a bounded number at a time, so that it never holds the writer for long.
 
@@ -38,6 +38,7 @@ async fn sweep(store: &Store, config: &Config, stopped: &watch::Receiver<bool>) 
     trim("jobs", stopped, || store.trim_jobs(done, dead)).await;
     trim("events", stopped, || store.trim_events(now - limits::EVENTS_KEPT_FOR)).await;
     trim("deliveries", stopped, || store.trim_deliveries(now - limits::DELIVERIES_KEPT_FOR)).await;
+    trim("receipts", stopped, || store.trim_receipts(now)).await;
     let oldest = now - executions.keep_for;
     trim("executions", stopped, || store.trim_executions(executions.keep_count, oldest)).await;
     let oldest = now - changes.keep_for;

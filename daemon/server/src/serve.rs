@@ -25,6 +25,7 @@ use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
 use crate::hooks::{Hooks, WaitedHooks};
 use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, Passed, UnknownGroup, routes, serve};
+use crate::inbound::InboundWebhooks;
 use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
 use crate::logging;
@@ -185,6 +186,7 @@ async fn serve_store(
         auth,
         catalogs,
         mail,
+        inbound: InboundWebhooks::new((&store, &catalog), (&functions, &secrets)),
         secrets,
         bodies: Bodies::new(config.server.body_limit_bytes),
         documents,
@@ -205,8 +207,7 @@ async fn serve_store(
     });
     let tasks = background(&app, watcher, jobs);
     let (router, config) = (routes::router(app.clone()), Arc::clone(config));
-    let doors = Doors { router, config, mode, admin_peers, throttle };
-    let door = tokio::spawn(serve(listeners, doors, stopped));
+    let door = tokio::spawn(serve(listeners, Doors { router, config, mode, admin_peers, throttle }, stopped));
     tell_ready(&app).await?;
     orders.obey(&app).await;
     stop.send_replace(true);
@@ -217,12 +218,13 @@ async fn serve_store(
     Ok(())
 }
 
-/// Who is told of what happens.
+/// Who is told of what happens. Nobody waits for a delivery yet.
 async fn start_told(
     config: &Config,
     (store, catalog): (&Store, &CatalogHandle),
     (functions, waited, secrets): (&Functions, &WaitedHooks, &Secrets),
 ) -> Result<(Hooks, Webhooks), ServeError> {
+    store.forget_open_receipts().await.map_err(ServeError::Store)?;
     let (triggers, places) = (Triggers::new(store.clone()), (store.clone(), catalog.clone()));
     let hooks = Hooks::start(places, functions.clone(), triggers.clone(), waited).await;
     let webhooks = Webhooks::start((store, catalog, secrets), triggers, &config.webhooks).await?;
@@ -240,7 +242,9 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
     tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
     let (hooks, webhooks, schedules) = (app.hooks.clone(), app.webhooks.clone(), app.schedules.clone());
-    let handlers: Vec<Arc<dyn Handler>> = vec![Arc::new(hooks), Arc::new(webhooks), Arc::new(schedules)];
+    let inbound = Arc::new(app.inbound.clone());
+    let handlers: Vec<Arc<dyn Handler>> =
+        vec![Arc::new(hooks), Arc::new(webhooks), inbound, Arc::new(schedules)];
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));

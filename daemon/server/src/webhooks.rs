@@ -24,7 +24,6 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use self::message::Message;
-use self::signature::Secret;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
@@ -35,6 +34,8 @@ use crate::outbound::{Guard, Outbound, OutboundError, Response};
 use crate::problem::error_chain;
 use crate::secrets::Secrets;
 use crate::triggers::Triggers;
+
+pub use self::signature::Secret;
 
 /// Kind of the jobs of webhooks.
 pub const KIND: &str = "webhook";

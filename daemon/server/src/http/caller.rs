@@ -164,11 +164,13 @@ fn facts(parts: &Parts, app: &App, peer: Peer) -> Result<RequestFacts, ApiError>
     })
 }
 
-fn request_id(parts: &Parts) -> String {
+/// Id of the request.
+pub fn request_id(parts: &Parts) -> String {
     parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
-fn visible_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
+/// Headers by name, without credentials.
+pub fn visible_headers(headers: &HeaderMap) -> BTreeMap<String, String> {
     let hidden = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
     headers
         .iter()

@@ -9,6 +9,8 @@ use axum::routing::{get, post};
 
 use crate::app::App;
 
+pub use invoke::{failure, success};
+
 /// Their routes.
 pub fn routes() -> Router<App> {
     Router::new()

@@ -5,6 +5,7 @@ mod accounts;
 mod api_keys;
 mod backups;
 mod hooks;
+mod inbound;
 mod jobs;
 mod mail;
 mod oauth;
@@ -56,6 +57,8 @@ pub enum Body {
     Json(&'static str),
     /// A form with this name among the described shapes.
     Form(&'static str),
+    /// Whatever is sent.
+    Any,
 }
 
 /// What is answered if all is well.
@@ -101,6 +104,7 @@ pub fn routes() -> Vec<Route> {
     list.extend(api_keys::routes());
     list.extend(hooks::routes());
     list.extend(webhooks::routes());
+    list.extend(inbound::routes());
     list.extend(jobs::routes());
     list.extend(realtime::routes());
     list.extend(other_routes());

@@ -36,7 +36,9 @@ fn codes(route: &Route) -> Vec<Code> {
         Code::Internal,
         Code::Overloaded,
     ];
-    if route.body != Body::Nothing {
+    if route.body == Body::Any {
+        codes.extend([Code::RequestTimeout, Code::BodyTooLarge, Code::InvalidParameter]);
+    } else if route.body != Body::Nothing {
         codes.extend([
             Code::InvalidJson,
             Code::RequestTimeout,
@@ -48,13 +50,15 @@ fn codes(route: &Route) -> Vec<Code> {
         codes.push(Code::InvalidParameter);
     }
     match route.access {
+        // Only a signature counts.
+        Access::Open if route.body == Body::Any => {}
         // Whoever sends a token is told when it is not valid, wherever it is sent.
         Access::Open => codes.push(Code::InvalidToken),
         Access::Rule => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
         Access::User => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
         Access::Admin => codes.extend([Code::Unauthenticated, Code::InvalidToken, Code::Forbidden]),
     }
-    if route.path.starts_with("/api/") {
+    if route.path.starts_with("/api/") || route.operation == "receive" {
         codes.extend([
             Code::DatabaseBusy,
             Code::DatabaseFailing,
@@ -203,6 +207,17 @@ fn own(route: &Route) -> &'static [Code] {
         "getWebhook" | "listDeliveries" => &[Code::WebhookNotFound],
         "updateWebhook" | "deleteWebhook" => &[Code::WebhookNotFound, Code::WebhookDeclared],
         "redeliver" => &[Code::WebhookNotFound, Code::DeliveryNotFound, Code::Conflict],
+        "receive" => &[
+            Code::InvalidSignature,
+            Code::NotFound,
+            Code::DeliveryOpen,
+            Code::InboundNotReady,
+            Code::FunctionError,
+            Code::FunctionCrashed,
+            Code::FunctionQueueFull,
+            Code::FunctionTimeout,
+            Code::FunctionOutOfMemory,
+        ],
         "publishEvent" => &[Code::EventNotFound],
         "deleteSecret" => &[Code::SecretNotFound],
         "listExecutions" | "getExecution" => &[Code::ExecutionNotFound],

@@ -2,6 +2,7 @@
 
 mod api_keys;
 pub mod hooks;
+pub mod inbound;
 pub mod jobs;
 pub mod oauth;
 pub mod passkeys;
@@ -103,6 +104,7 @@ pub fn tables() -> Vec<Map<String, Value>> {
         api_keys::all(),
         hooks::all(),
         webhooks::all(),
+        inbound::all(),
         jobs::all(),
         realtime::all(),
         oauth::all(),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::config;
+use crate::limits::INBOUND_WRONG_PER_MINUTE;
 
 /// What is limited together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,8 @@ pub enum Class {
     Register,
     /// Whatever sends a mail to an address that somebody typed.
     Reset,
+    /// Wrong signatures of deliveries to inbound webhooks.
+    Signature,
 }
 
 /// So many at once, and as many again over the window.
@@ -80,6 +83,8 @@ impl Class {
         match self {
             // Nobody else makes accounts at the same time.
             Self::Register => 1,
+            // There is nobody but the address.
+            Self::Signature => 1,
             _ => 10,
         }
     }
@@ -94,6 +99,7 @@ impl Class {
             Self::Login => ("login", "login-address"),
             Self::Register => ("register", "register"),
             Self::Reset => ("reset", "reset-address"),
+            Self::Signature => ("signature", "signature"),
         }
     }
 }
@@ -163,6 +169,7 @@ impl Rates {
             Class::Login => self.login,
             Class::Register => self.register,
             Class::Reset => self.reset,
+            Class::Signature => Some(Rate::per_minute(INBOUND_WRONG_PER_MINUTE)),
         }
     }
 }

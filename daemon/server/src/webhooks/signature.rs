@@ -19,6 +19,11 @@ impl Secret {
         let bytes = STANDARD.decode(text.strip_prefix(PREFIX).unwrap_or(text)).ok()?;
         (24..=64).contains(&bytes.len()).then_some(Self(bytes))
     }
+
+    /// The key.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
 }
 
 impl std::fmt::Debug for Secret {

@@ -68,7 +68,8 @@ fn parse(body: &Bytes) -> Result<Box<RawValue>, ApiError> {
     serde_json::from_slice(body).map_err(invalid)
 }
 
-fn success(answer: Answer) -> Response {
+/// The answer of a function.
+pub fn success(answer: Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     *response.headers_mut() = answer.headers;
@@ -76,7 +77,8 @@ fn success(answer: Answer) -> Response {
     response
 }
 
-fn failure(error: InvokeError) -> Response {
+/// That there is none.
+pub fn failure(error: InvokeError) -> Response {
     let status = error.problem.status;
     let mut response = ApiError::from(*error.problem).into_response();
     if let Some(id) = error.execution_id {
