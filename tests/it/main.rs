@@ -18,6 +18,7 @@
 //! | `forged` | tokens that somebody else made |
 //! | `documents` | bodies, lists, names |
 //! | `changes` | the change feed |
+//! | `crash_events` | hooks, webhooks and schedules through kills |
 //! | `functions` | hostile and failing functions, the pool |
 //! | `hostile` | attacks that worked once |
 //! | `mail` | mails: sent once, tried again, in the words of the project |
@@ -69,6 +70,7 @@ mod channels;
 mod commands;
 mod contract;
 mod control;
+mod crash_events;
 mod ctx_db;
 mod docs;
 mod documents;
