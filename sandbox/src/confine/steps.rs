@@ -9,11 +9,12 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreated,
     RulesetCreatedAttr, RulesetStatus, Scope as LandlockScope, path_beneath_rules,
 };
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, openat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid, chdir, execve, pivot_root, sethostname, setresgid, setresuid, setsid};
 
 use super::{Confinement, RUNNING_MARK};
@@ -66,12 +67,10 @@ pub fn mount_root(confinement: &Confinement<'_>) -> io::Result<()> {
 pub fn mount_bundle(confinement: &Confinement<'_>) -> io::Result<()> {
     let plan = confinement.plan;
     let Some(name) = plan.bundle.as_deref() else { return Ok(()) };
-    let bundles =
-        nix::fcntl::open("/bundles", OFlag::O_PATH | OFlag::O_CLOEXEC, nix::sys::stat::Mode::empty())?;
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC).resolve(
-        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    );
-    let bundle = openat2(&bundles, name, how)?;
+    let path = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    let bundles = nix::fcntl::open("/bundles", path, Mode::empty())?;
+    // A digest is one name; whatever it is now, it has to be the directory that was checked.
+    let bundle = openat(&bundles, name, path | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())?;
     let found = nix::sys::stat::fstat(&bundle)?;
     if Some((found.st_dev, found.st_ino)) != confinement.bundle_inode {
         return Err(io::Error::from_raw_os_error(libc::ESTALE));

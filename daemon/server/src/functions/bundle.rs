@@ -16,7 +16,8 @@ use std::time::SystemTime;
 
 use alyx_protocol::ids::Digest;
 use aws_lc_rs::digest::{Context, SHA256};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
 
 use super::limits::{BUNDLE_KEPT, BUNDLE_MAX_BYTES};
 use crate::clock::random_hex;
@@ -191,11 +192,19 @@ fn copy(source: &Path, entries: &[walk::Entry], target: &Path) -> Result<Digest,
 
 /// Opens a file of the walk. Since then it, or a directory above it, may have become a link, a pipe or
 /// a device: none is followed, waited for or read.
+///
+/// One name after the other, and not by `openat2`: with `RestrictSUIDSGID=yes` systemd takes that away,
+/// because its filter cannot see the mode of a file to be made.
 fn open_inside(root: &fs::File, entry: &walk::Entry) -> io::Result<fs::File> {
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC).resolve(
-        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS,
-    );
-    let file = fs::File::from(openat2(root, entry.path.as_str(), how)?);
+    let (folders, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));
+    let no_link = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let mut folder = root.try_clone()?;
+    for name in folders.split('/').filter(|name| !name.is_empty()) {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | no_link;
+        folder = openat(&folder, name, flags, Mode::empty())?.into();
+    }
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | no_link;
+    let file = fs::File::from(openat(&folder, name, flags, Mode::empty())?);
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no file any more")) }
 }
 
