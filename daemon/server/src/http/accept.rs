@@ -277,7 +277,9 @@ impl Server {
                 return None;
             }
         };
-        if self.doors.admin_peers.accepts(uid) {
+        let address = stream.local_addr().ok();
+        let socket = address.as_ref().and_then(|address| address.as_pathname());
+        if self.doors.admin_peers.accepts(uid, socket) {
             return self.open(Peer::Admin { uid }, Scheme::Http);
         }
         tracing::warn!(uid, "refused uid {uid} at the admin socket");
