@@ -103,10 +103,11 @@ async fn passed_sockets_are_served_and_stay() {
     // The command starts the daemon.
     let cli = Cli::in_folder(&daemon.project.folder()).with_socket(&daemon.socket());
     let _ = cli.run(&["status"]).await.expect_ok();
-    let said = daemon.output();
-    let url = said.split_whitespace().find(|word| word.starts_with("http://127."));
-    let url = url.unwrap_or_else(|| panic!("{said}"));
-    Client::new(url).get_path("/health").await.expect_ok();
+    // It answers before it says where.
+    let find =
+        |said: &str| said.split_whitespace().find(|word| word.starts_with("http://127.")).map(str::to_owned);
+    let url = wait_for("the address in the log", PATIENCE, async || find(&daemon.output())).await;
+    Client::new(&url).get_path("/health").await.expect_ok();
     daemon.signal(Signal::SIGTERM);
     assert!(daemon.ended().await.success());
     assert!(daemon.socket().exists(), "a socket of the service manager is its own to remove");
