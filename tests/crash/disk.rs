@@ -3,12 +3,13 @@
 use std::fs;
 use std::time::Duration;
 
+use alyx_tests::namespace::run;
 use alyx_tests::wait::wait_for;
 use serde_json::json;
 
 use crate::daemon::{Daemon, Site};
+use crate::in_own_namespace;
 use crate::writers::{History, Outcome};
-use crate::{in_own_namespace, run};
 
 async fn database_state(daemon: &Daemon) -> String {
     let health = daemon.client.get_path("/health").await.expect_ok();

@@ -23,6 +23,8 @@ mod power;
 mod ship;
 mod writers;
 
+use alyx_tests::namespace::in_own;
+
 /// `short`, or `long` with `ALYX_LONG=1`.
 fn rounds(short: usize, long: usize) -> usize {
     if std::env::var("ALYX_LONG").is_ok_and(|value| value == "1") { long } else { short }
@@ -42,36 +44,7 @@ fn have(program: &str) -> bool {
     found
 }
 
-/// Runs this very test again in a mount namespace of its own, so that nothing stays mounted whatever
-/// happens. Answers true inside.
+/// Runs this very test again in a mount namespace of its own. Answers true inside.
 fn in_own_namespace(test: &str) -> bool {
-    const INSIDE: &str = "ALYX_CRASH_INSIDE";
-    if std::env::var(INSIDE).is_ok_and(|name| name == test) {
-        return true;
-    }
-    if !nix::unistd::geteuid().is_root() {
-        assert!(std::env::var_os("CI").is_none(), "mounting needs root");
-        eprintln!("not run: mounting needs root");
-        return false;
-    }
-    let output = std::process::Command::new("unshare")
-        .args(["--mount", "--propagation", "private"])
-        .arg(std::env::current_exe().expect("this program has a file"))
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, test)
-        .output()
-        .expect("run unshare");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{test} failed inside of its namespace:\n{said}");
-    false
-}
-
-/// Runs a program that must succeed.
-fn run(program: &str, arguments: &[&str]) -> String {
-    let output = std::process::Command::new(program).args(arguments).output().expect(program);
-    let text =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{program} {arguments:?}: {text}");
-    text
+    in_own(&["--mount"], test)
 }

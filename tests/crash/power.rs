@@ -16,12 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use alyx_tests::namespace::run;
 use alyx_tests::wait_until;
 use futures_util::future::join_all;
 
 use crate::daemon::Site;
 use crate::writers::{History, Outcome};
-use crate::{have, in_own_namespace, rounds, run};
+use crate::{have, in_own_namespace, rounds};
 
 const MIB: u64 = 1 << 20;
 const DISK_BYTES: u64 = 128 * MIB;

@@ -4,13 +4,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use alyx_tests::namespace::run;
 use alyx_tests::wait::wait_for;
 use serde_json::json;
 
 use crate::daemon::Site;
+use crate::in_own_namespace;
 use crate::point::{PATIENCE, based, entries, kept_up_to, last_seq, restore, shipping, status};
 use crate::writers::{History, Outcome};
-use crate::{in_own_namespace, run};
 
 fn segments(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -17,6 +17,7 @@
 //! | [`client`] | HTTP as somebody, and what was expected of the answer |
 //! | [`cli`] | the `alyx` command |
 //! | [`leftovers`] | processes, mounts and files that a stopped service must not leave |
+//! | [`namespace`] | tests that mount, or that have a network of their own |
 //! | [`supervisor`] | `alyx-supervisor` alone, over its control link |
 //! | [`peers`] | independent clients and servers from npm and PyPI |
 //! | [`wait`] | waiting for a condition, never for a time |
@@ -31,6 +32,7 @@ pub mod cli;
 pub mod client;
 pub mod leftovers;
 pub mod mails;
+pub mod namespace;
 pub mod peers;
 pub mod project;
 pub mod realtime;
