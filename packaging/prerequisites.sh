@@ -49,6 +49,8 @@ if [[ ${1:-} == tests ]]; then
     at_least qemu-storage-daemon 0 || missing+=(disks)
     { at_least mkfs.ext4 0 && at_least debugfs 0; } || missing+=(ext4)
     at_least findmnt 0 || missing+=(mount)
+    # Networks of a test's own.
+    at_least ip 0 || missing+=(ip)
     # Checks of the units, and sockets that are passed; systemd need not run.
     { at_least systemd-analyze 0 && at_least systemd-socket-activate 0; } || missing+=(systemd)
 fi
@@ -72,14 +74,14 @@ if command -v apt-get >/dev/null; then
         [npm]=npm [venv]=python3-venv [cxx]=g++
         [qemu]=qemu-system-x86 [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox-static e2fsprogs zstd xz-utils'
         [openssl]=openssl [curl]=curl [testssl]=testssl.sh [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [systemd]=systemd
+        [strace]=strace [disks]=qemu-system-common [ext4]=e2fsprogs [mount]='mount util-linux' [ip]=iproute2 [systemd]=systemd
         [deb]='debhelper dpkg-dev' [rpm]=rpm [lint]='lintian rpmlint mandoc')
     install() { apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"; }
 elif command -v dnf >/dev/null; then
     packages=([gcc]='gcc glibc-devel' [node]=nodejs [python]=python3 [go]=golang [npm]=npm [venv]=python3 [cxx]=gcc-c++
         [qemu]=qemu-system-x86-core [mmdebstrap]=mmdebstrap [image]='cpio kmod busybox e2fsprogs zstd xz'
         [openssl]=openssl [curl]=curl [testssl]=testssl [slowhttptest]=slowhttptest [chromium]=chromium
-        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [systemd]=systemd
+        [strace]=strace [disks]=qemu-common [ext4]=e2fsprogs [mount]=util-linux [ip]=iproute [systemd]=systemd
         [deb]='debhelper dpkg-dev' [rpm]=rpm-build [lint]='lintian rpmlint mandoc')
     install() { dnf install -y "$@"; }
 else

@@ -111,7 +111,7 @@ impl World {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread")]
 async fn m35_what_is_committed_is_told_through_every_kill_and_nothing_else_is() {
     let Some(receiver) = peers::server("receiver.mjs", &[SECRET]).await else { return };
     let seed = std::env::var("ALYX_SEED").ok().and_then(|seed| seed.parse().ok());

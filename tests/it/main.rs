@@ -25,6 +25,7 @@
 //! | `realtime` | changes as they happen |
 //! | `realtime_checker` | what many are told, held against every commit |
 //! | `realtime_wire` | frames, events, bounds, and clients of others |
+//! | `rebinding` | names that change what they stand for |
 //! | `registration` | registering where addresses are verified first |
 //! | `enumeration` | whether answers and times tell which accounts exist |
 //! | `recovery` | verified addresses, forgotten passwords, other addresses |
@@ -98,6 +99,7 @@ mod queries;
 mod realtime;
 mod realtime_checker;
 mod realtime_wire;
+mod rebinding;
 mod recovery;
 mod registration;
 mod reload;

@@ -43,8 +43,8 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// Why there is no answer. The text is for whoever set the webhook up: it names nothing but what they
-/// know and what the guard decided.
+/// Why there is no answer. The text is for administrators, who set webhooks up: it names nothing but what
+/// they know and what the guard decided about.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("refused: {0}")]
@@ -62,8 +62,8 @@ pub enum OutboundError {
 pub enum Refused {
     #[error("{0} is not a public address")]
     Address(std::net::IpAddr),
-    #[error("{0} has no public address")]
-    Name(String),
+    #[error("{0} has no public address, it is {1}")]
+    Name(String, std::net::IpAddr),
     #[error("the URL has no host")]
     NoHost,
 }
@@ -142,11 +142,12 @@ impl Resolve for Judged {
         Box::pin(async move {
             let host = name.as_str().to_owned();
             let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let accepted: Vec<SocketAddr> = found.filter(|address| guard.accepts(address.ip())).collect();
-            if accepted.is_empty() {
-                return Err(Refused::Name(host).into());
+            let (accepted, others): (Vec<SocketAddr>, Vec<SocketAddr>) =
+                found.partition(|address| guard.accepts(address.ip()));
+            match others.first() {
+                Some(other) if accepted.is_empty() => Err(Refused::Name(host, other.ip()).into()),
+                _ => Ok(Box::new(accepted.into_iter()) as Addrs),
             }
-            Ok(Box::new(accepted.into_iter()) as Addrs)
         })
     }
 }
