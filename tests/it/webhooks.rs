@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use alyx_tests::peers::{self, Server};
 use alyx_tests::wait::wait_for;
-use alyx_tests::{Project, TestServer};
+use alyx_tests::{Project, TestServer, tree};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -161,6 +161,36 @@ async fn m36_deliveries_verify_with_the_reference_libraries() {
     assert!(rows.out.lines().count() == 1 && rows.out.contains(delivery), "{rows:?}");
     let other = server.cli().run(&["webhooks", "redeliver", "paid", delivery]).await;
     assert!(other.err.contains("delivery_not_found") || other.err.contains("no such delivery"), "{other:?}");
+    server.stop().await;
+}
+
+/// The code of `docs/webhooks.md` as it stands there, given what came.
+#[tokio::test]
+async fn m36_the_receiver_of_the_page_verifies_what_comes() {
+    const TRIED: &str = "
+const one = JSON.parse(process.argv[1]);
+console.log(receive(one).type);
+for (const other of [{ ...one, body: one.body + ' ' }, { ...one, headers: {} }]) {
+  try { receive(other); } catch { continue; }
+  console.log('verified what was tampered with');
+}
+";
+    let Some(receiver) = peers::server("receiver.mjs", &[NEW]).await else { return };
+    let Some(mut node) = peers::node() else { return };
+    let page = std::fs::read_to_string(tree::root().join("docs/webhooks.md")).unwrap();
+    let code = crate::docs::blocks(&page, "js");
+    let [code] = code.as_slice() else { panic!("{code:#?}") };
+    let url = &receiver.url;
+    let server = start(&format!("  - {{ id: shop, on: posts, url: {url}/ok, secret: NEW }}\n")).await;
+    server.anon().create("posts", json!({ "title": "Grüße" })).await.expect_created();
+    let one = &came(&receiver, "/ok", 1).await[0];
+    let said = node
+        .args(["--input-type=module", "-e", &format!("{code}\n{TRIED}"), &one.to_string()])
+        .env("SHOP_WEBHOOK", NEW)
+        .output()
+        .expect("run node");
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(String::from_utf8_lossy(&said.stdout), "posts.create\n");
     server.stop().await;
 }
 

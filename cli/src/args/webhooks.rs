@@ -91,6 +91,9 @@ pub struct WebhookParts {
     /// A header that is sent as well, NAME=VALUE; can be given more than once
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
+    /// How failures are tried again: attempts=N,first=TIME,longest=TIME, or some of them
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub retry: Vec<String>,
     /// Longest wait for an answer [default: 15s]
     #[arg(long, value_name = "DURATION")]
     pub timeout: Option<String>,

@@ -58,7 +58,7 @@ pub async fn run(args: Webhooks, target: &Target, output: Output) -> Result<Exit
 
 /// The members that are given.
 fn members(parts: WebhookParts) -> Result<Map<String, Value>, Failure> {
-    let WebhookParts { on, name, actions, to, condition, secret, headers, timeout } = parts;
+    let WebhookParts { on, name, actions, to, condition, secret, headers, retry, timeout } = parts;
     let texts = [("on", on), ("name", name), ("url", to), ("condition", condition), ("timeout", timeout)];
     let given = texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), Value::from(text?))));
     let mut members: Map<String, Value> = given.collect();
@@ -67,15 +67,19 @@ fn members(parts: WebhookParts) -> Result<Map<String, Value>, Failure> {
             members.insert(key.to_owned(), Value::from(list));
         }
     }
-    let mut given = Map::new();
-    for header in headers {
-        let Some((name, value)) = header.split_once('=') else {
-            return Err(Failure::new(format!("a header is NAME=VALUE, not {header}")));
-        };
-        given.insert(name.to_owned(), Value::from(value));
-    }
-    if !given.is_empty() {
-        members.insert("headers".to_owned(), Value::from(given));
+    for (key, pairs) in [("headers", headers), ("retry", retry)] {
+        let mut given = Map::new();
+        for pair in pairs {
+            let Some((name, value)) = pair.split_once('=') else {
+                return Err(Failure::usage(format!("{key}: write NAME=VALUE, not {pair}")));
+            };
+            // Of these, only attempts are a number.
+            let number = value.parse::<u32>().ok().filter(|_| key == "retry").map(Value::from);
+            given.insert(name.to_owned(), number.unwrap_or_else(|| Value::from(value)));
+        }
+        if !given.is_empty() {
+            members.insert(key.to_owned(), Value::from(given));
+        }
     }
     Ok(members)
 }
