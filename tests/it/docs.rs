@@ -5,65 +5,23 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+pub use alyx_tests::page::{Step, blocks, steps};
 use alyx_tests::wait::wait_for;
-use alyx_tests::{Project, TestServer, peers, tree};
+use alyx_tests::{Project, TestServer, page, peers, tree};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// For all commands of a page: some wait for what is to come.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// A line that a reader types, and what the document shows below it.
-#[derive(Debug)]
-pub struct Step {
-    command: String,
-    shown: Vec<String>,
-}
-
-/// Code blocks of a language: the text of each.
-pub fn blocks(text: &str, language: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut open: Option<(bool, Vec<&str>)> = None;
-    for line in text.lines() {
-        match (&mut open, line.trim_start().strip_prefix("```")) {
-            (None, Some(name)) => open = Some((name.trim() == language, Vec::new())),
-            (Some((wanted, lines)), Some(_)) => {
-                if *wanted {
-                    found.push(lines.join("\n"));
-                }
-                open = None;
-            }
-            (Some((_, lines)), None) => lines.push(line),
-            (None, None) => {}
-        }
-    }
-    found
-}
-
-/// The steps of a block.
-pub fn steps(block: &str) -> Vec<Step> {
-    let mut steps: Vec<Step> = Vec::new();
-    for line in block.lines() {
-        match (line.strip_prefix("$ "), steps.last_mut()) {
-            (Some(command), _) => steps.push(Step { command: command.to_owned(), shown: Vec::new() }),
-            (None, Some(step)) => step.shown.push(line.to_owned()),
-            (None, None) => {}
-        }
-    }
-    steps
-}
-
 /// Types the steps into one shell and checks that each succeeds and prints what is shown.
 pub async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) {
-    let mut script = String::new();
-    for step in steps {
-        let command = server.map_or(step.command.clone(), |server| {
-            step.command.replace("http://127.0.0.1:8090", server.url())
-        });
-        script.push_str(&format!("{command}\nprintf '\\n<<<%s>>>\\n' $?\n"));
-    }
+    let script = page::script(steps, |command| match server {
+        Some(server) => command.replace("http://127.0.0.1:8090", server.url()),
+        None => command.to_owned(),
+    });
     let programs = tree::program("alyx").parent().expect("a program lies in a folder").to_owned();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
     let mut shell = Command::new("bash");
@@ -80,23 +38,7 @@ pub async fn follow(steps: &[Step], folder: &Path, server: Option<&TestServer>) 
     let output = tokio::time::timeout(PATIENCE, shell.wait_with_output()).await;
     let output = output.expect("the commands come to an end").expect("wait for bash");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let mut rest = text.as_str();
-    for step in steps {
-        let (said, after) =
-            rest.split_once("\n<<<").unwrap_or_else(|| panic!("{step:?} did not end: {text}"));
-        let (code, after) = after.split_once(">>>\n").expect("the code is closed");
-        assert_eq!(code, "0", "{}: {said}", step.command);
-        for line in &step.shown {
-            let same =
-                |said: &str| match (serde_json::from_str::<Value>(said), serde_json::from_str::<Value>(line))
-                {
-                    (Ok(said), Ok(shown)) => said == shown,
-                    _ => said.trim() == line.trim(),
-                };
-            assert!(said.lines().any(same), "{}: expected {line}, got {said}", step.command);
-        }
-        rest = after;
-    }
+    page::check(steps, &text);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@
 //! | [`leftovers`] | processes, mounts and files that a stopped service must not leave |
 //! | [`namespace`] | tests that mount, or that have a network of their own |
 //! | [`supervisor`] | `alyx-supervisor` alone, over its control link |
+//! | [`page`] | what a page of the documentation has its readers type |
 //! | [`peers`] | independent clients and servers from npm and PyPI |
 //! | [`wait`] | waiting for a condition, never for a time |
 //! | [`tree`] | this source tree |
@@ -33,6 +34,7 @@ pub mod client;
 pub mod leftovers;
 pub mod mails;
 pub mod namespace;
+pub mod page;
 pub mod peers;
 pub mod project;
 pub mod realtime;
