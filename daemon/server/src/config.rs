@@ -304,7 +304,7 @@ impl Mail {
             username: None,
             password: None,
             ca_file: None,
-            attempts: 8,
+            attempts: 12,
             retry_after: Duration::from_secs(15),
         }
     }

@@ -226,22 +226,13 @@ pub const MAIL_TEMPLATE_MAX_BYTES: u64 = 256 * 1024;
 pub const MAIL_SEND_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Mails sent at once.
-pub const MAILS_AT_ONCE: usize = 4;
+pub const MAILS_AT_ONCE: u32 = 4;
 
 /// Longest wait before a mail is tried again.
 pub const MAIL_RETRY_MAX: Duration = Duration::from_secs(3_600);
 
-/// Time for mails in flight after the order to stop.
-pub const MAIL_STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// What is kept of the reason why a mail was not sent. Unit: characters.
-pub const MAIL_ERROR_MAX_CHARS: usize = 500;
-
 /// Mails kept as files, newest last.
 pub const MAIL_FILES_MAX: usize = 500;
-
-/// How long the list of mails goes back after what they say has expired.
-pub const MAILS_KEPT_FOR: Duration = Duration::from_secs(14 * 24 * 3_600);
 
 /// How long a link that verifies an address is good.
 pub const VERIFY_LINK_TTL: Duration = Duration::from_secs(24 * 3_600);

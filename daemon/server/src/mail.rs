@@ -1,11 +1,11 @@
-//! Mails to the owners of accounts. A mail is a row, written in the transaction that causes it; the
-//! [`outbox`] sends what is due and tries again what failed.
+//! Mails to the owners of accounts. A mail is a row, written in the transaction that causes it; the job of its id
+//! sends it and tries again what failed.
 //!
 //! Nothing a stranger types reaches a header or markup unescaped, and a link's base comes from the
 //! configuration, never from a request.
 
+mod jobs;
 mod message;
-pub mod outbox;
 mod template;
 mod templates;
 mod transport;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 use alyx_store::NewMail;
 use jiff::Timestamp;
-use tokio::sync::Notify;
 
 use crate::config;
 use crate::limits::MAIL_LOCALES_MAX;
 use crate::problem::{ApiError, Code};
 use crate::seal::Sealer;
 
+pub use jobs::MailJobs;
 pub use templates::{Kind, TemplatesError};
 pub use transport::TransportError;
 
@@ -40,7 +40,6 @@ struct Parts {
     templates: Templates,
     transport: Option<Transport>,
     sealer: Sealer,
-    wake: Notify,
 }
 
 /// Why mails cannot be sent.
@@ -78,8 +77,7 @@ impl Mail {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{listen}"),
         };
-        let wake = Notify::new();
-        Ok(Self(Arc::new(Parts { settings, link_base, templates, transport, sealer, wake })))
+        Ok(Self(Arc::new(Parts { settings, link_base, templates, transport, sealer })))
     }
 
     /// Whether mails are sent at all.
@@ -127,10 +125,6 @@ impl Mail {
         }
     }
 
-    /// Something was put into the outbox.
-    pub fn wake(&self) {
-        self.0.wake.notify_one();
-    }
 }
 
 /// What the contents of a mail are sealed for.

@@ -33,7 +33,7 @@ async fn sweep(store: &Store, config: &Config, stopped: &watch::Receiver<bool>) 
     let day_ago = now - Duration::from_secs(24 * 3_600);
     trim("sessions", stopped, || store.trim_sessions(day_ago)).await;
     trim("answers", stopped, || store.trim_answers(now - limits::ANSWERS_KEPT_FOR)).await;
-    trim("mails and links", stopped, || store.trim_mails(now - limits::MAILS_KEPT_FOR)).await;
+    trim("mails and links", stopped, || store.trim_mails()).await;
     let (done, dead) = (now - limits::JOBS_DONE_KEPT_FOR, now - limits::JOBS_DEAD_KEPT_FOR);
     trim("jobs", stopped, || store.trim_jobs(done, dead)).await;
     trim("events", stopped, || store.trim_events(now - limits::EVENTS_KEPT_FOR)).await;

@@ -29,7 +29,7 @@ use crate::inbound::InboundWebhooks;
 use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
 use crate::logging;
-use crate::mail::{self, Mail};
+use crate::mail::{self, Mail, MailJobs};
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
 use crate::orders::Orders;
@@ -240,11 +240,12 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     }
     tasks.spawn(app.backups.clone().run(stopped()));
     tasks.spawn(app.backups.clone().ship(config.backup.ship_every, stopped()));
-    tasks.spawn(mail::outbox::run(app.mail.clone(), app.store.clone(), stopped()));
     let (hooks, webhooks, schedules) = (app.hooks.clone(), app.webhooks.clone(), app.schedules.clone());
-    let inbound = Arc::new(app.inbound.clone());
-    let handlers: Vec<Arc<dyn Handler>> =
-        vec![Arc::new(hooks), Arc::new(webhooks), inbound, Arc::new(schedules)];
+    let mut handlers: Vec<Arc<dyn Handler>> =
+        vec![Arc::new(hooks), Arc::new(webhooks), Arc::new(app.inbound.clone()), Arc::new(schedules)];
+    if app.mail.is_on() {
+        handlers.push(Arc::new(MailJobs { mail: app.mail.clone(), store: app.store.clone() }));
+    }
     tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
     tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));

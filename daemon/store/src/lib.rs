@@ -18,7 +18,7 @@
 //! | `events`, `hooks` | what the project names and publishes; hooks made at run time |
 //! | `deliveries`, `inbound` | requests that webhooks made; what came to inbound ones |
 //! | `api_keys` | keys of programs |
-//! | `mail` | mails on their way |
+//! | `mail` | what mails say |
 //! | `secrets` | what functions are given, sealed |
 //! | `lockouts` | who was guessed at too often, and known devices |
 //! | `schedules` | when functions run by the clock |
@@ -89,7 +89,7 @@ pub use inbound::{Receipt, Received};
 pub use jobs::{Action, DueJob, JobFilter, JobOutcome, JobRow, NewJob, Purge, Topic, Trigger, Triggers};
 pub use keys::SigningKey;
 pub use lockouts::{LockoutRow, NewDevice};
-pub use mail::{DueMail, MailOutcome, MailRow, NewMail};
+pub use mail::{MAIL_JOB, MailContent, MailRow, NewMail};
 pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };

@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0017_execution_texts.sql"),
     include_str!("migrations/0018_webhooks.sql"),
     include_str!("migrations/0019_schedules.sql"),
+    include_str!("migrations/0020_mail_jobs.sql"),
     include_str!("migrations/0021_inbound.sql"),
 ];
 

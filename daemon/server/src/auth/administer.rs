@@ -70,7 +70,6 @@ impl Auth {
         if !audit::with(&self.0.store, event).remove_factors(id, mails).await? {
             return Err(ApiError::new(Code::NoSecondFactor, "The account has no second factor."));
         }
-        self.0.mail.wake();
         Ok(())
     }
 

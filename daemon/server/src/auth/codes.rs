@@ -52,7 +52,6 @@ impl Auth {
         let target = account.map(|facts| format!("user:{}", facts.id)).unwrap_or_default();
         let event = Event::new(Action::CodeRequest, &Identity::Anonymous, client).target(target);
         audit::with(&parts.store, event).issue_challenge(challenge, vec![mail]).await?;
-        parts.mail.wake();
         Ok(CodeSent { otp_token: token, expires_in: CODE_TTL.as_secs() })
     }
 

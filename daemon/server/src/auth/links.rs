@@ -154,7 +154,6 @@ impl Auth {
         let event = Event::new(action, &Identity::Anonymous, client).target(target.clone());
         let store = audit::with(&parts.store, event);
         let redeemed = store.redeem_challenge(hash, purpose, change, mails, target).await?;
-        parts.mail.wake();
         redeemed.map(drop).ok_or_else(invalid_link)
     }
 
@@ -218,7 +217,6 @@ impl Auth {
         let target = owner.map(|facts| format!("user:{}", facts.id)).unwrap_or_default();
         let event = Event::new(action, &Identity::Anonymous, client).target(target);
         audit::with(&parts.store, event).issue_challenge(challenge, mails).await?;
-        parts.mail.wake();
         Ok(())
     }
 

@@ -165,7 +165,6 @@ impl Auth {
         let confirm = Confirm { recovery_codes: codes.hashes(), mails };
         self.check_totp(&facts.id, code, Some((confirm, event))).await?;
         guess.succeeded().await;
-        self.0.mail.wake();
         Ok(codes)
     }
 
@@ -179,7 +178,6 @@ impl Auth {
         if !audit::with(&self.0.store, event).remove_totp(&user_id, mails).await? {
             return Err(not_enabled());
         }
-        self.0.mail.wake();
         Ok(())
     }
 

@@ -1004,7 +1004,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         section: "mail",
         key: "attempts",
-        default: "`8`",
+        default: "`12`",
         accepts: "a number from 1 to 100",
         about: "How often sending a mail is tried before it is given up.",
         apply: Apply::One(|config, text| {
@@ -1017,7 +1017,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "retry_after",
         default: "`15s`",
         accepts: "a duration from 10ms to 1h",
-        about: "Wait after the first failed attempt; each further one is four times as long, an hour at most.",
+        about: "Wait after the first failed attempt; each further one is twice as long, an hour at most, less a random part of up to half.",
         apply: Apply::One(|config, text| {
             config.mail.retry_after = duration_within(text, 10, 3_600_000)?;
             Ok(())

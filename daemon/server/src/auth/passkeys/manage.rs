@@ -110,7 +110,6 @@ impl Auth {
             }
             Err(error) => return Err(error.into()),
         };
-        self.0.mail.wake();
         Ok(RegisteredPasskey { passkey: info, codes: with_codes.then_some(codes) })
     }
 
@@ -170,7 +169,6 @@ impl Auth {
         if !audit::with(&self.0.store, event).remove_passkey(&user_id, id, mails).await? {
             return Err(not_found());
         }
-        self.0.mail.wake();
         Ok(())
     }
 }

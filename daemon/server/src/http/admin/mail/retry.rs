@@ -28,6 +28,5 @@ pub async fn handle(
         }
         Err(other) => return Err(other.into()),
     }
-    app.mail.wake();
     Ok(StatusCode::ACCEPTED)
 }
