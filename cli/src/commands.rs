@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod keys;
 pub mod lockouts;
 pub mod logs;
+mod made;
 pub mod mail;
 pub mod manual;
 pub mod migrate;

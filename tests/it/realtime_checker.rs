@@ -27,6 +27,9 @@ use subscriber::{Log, Subscriber};
 const ROUND: Duration = Duration::from_secs(20);
 const LONG: Duration = Duration::from_secs(620);
 
+/// Rounds of the short form, at most; it ends after the first in which enough happened.
+const ROUNDS_MAX: usize = 4;
+
 const SCHEMA: &str = "
 version: 1
 collections:
@@ -123,19 +126,53 @@ async fn m31_whatever_happens_nobody_misses_anything_or_sees_it_twice() {
         people,
         ids: Mutex::default(),
     });
-    let (started, mut model) = (Instant::now(), Model::default());
+    let (started, mut model, mut seen) = (Instant::now(), Model::default(), Seen::default());
     loop {
-        server = round(server, &world, &mut model, seed).await;
+        server = round(server, &world, (&mut model, &mut seen), seed).await;
         seed += 1;
-        if !long || started.elapsed() > LONG {
+        let enough = if long { started.elapsed() > LONG } else { seen.enough() || seen.rounds == ROUNDS_MAX };
+        if enough {
             break;
         }
     }
+    assert!(seen.enough(), "too little happened: {seen:?}");
     server.stop().await;
 }
 
+/// What happened in all rounds. Chance, and how busy the host is, decide what happens in one.
+#[derive(Debug, Default)]
+struct Seen {
+    rounds: usize,
+    told: usize,
+    connected_again: usize,
+    resumed: usize,
+    resyncs: usize,
+    expired: usize,
+}
+
+impl Seen {
+    fn add(&mut self, log: &Log) {
+        self.told += log.told.len();
+        self.connected_again += log.connections.saturating_sub(1);
+        self.resumed += log.resumed;
+        self.resyncs += log.resyncs;
+        self.expired += log.expired;
+    }
+
+    /// Whether so much went on, and wrong, that it says something.
+    fn enough(&self) -> bool {
+        self.told > 100
+            && [self.connected_again, self.resumed, self.resyncs, self.expired].iter().all(|count| *count > 0)
+    }
+}
+
 /// One round: everything goes on, then all come to rest and are checked.
-async fn round(server: TestServer, world: &Arc<World>, model: &mut Model, seed: u64) -> TestServer {
+async fn round(
+    server: TestServer,
+    world: &Arc<World>,
+    (model, seen): (&mut Model, &mut Seen),
+    seed: u64,
+) -> TestServer {
     world.set(Some(&server));
     world.going.send_replace(true);
     let mut chance = Chance::new(seed);
@@ -159,6 +196,9 @@ async fn round(server: TestServer, world: &Arc<World>, model: &mut Model, seed: 
         logs.push((subscriber, log));
     }
     check(model, &logs);
+    seen.rounds += 1;
+    logs.iter().for_each(|(_, log)| seen.add(log));
+    eprintln!("{} commits; {seen:?}", model.commits());
     server
 }
 
@@ -191,7 +231,6 @@ fn subscribers(world: &Arc<World>, chance: &mut Chance) -> Vec<Subscriber> {
 
 /// Holds everything that was told against what there was.
 fn check(model: &Model, logs: &[(Subscriber, Log)]) {
-    let mut total = Log::default();
     for (subscriber, log) in logs {
         for (seq, known) in &log.told {
             let expected = model.at(*seq).shown(subscriber.question, subscriber.id());
@@ -202,24 +241,7 @@ fn check(model: &Model, logs: &[(Subscriber, Log)]) {
                 model.at(*seq).role(subscriber.id())
             );
         }
-        total.told.extend(log.told.iter().cloned());
-        total.connections += log.connections;
-        total.resumed += log.resumed;
-        total.resyncs += log.resyncs;
-        total.expired += log.expired;
     }
-    let Log { told, connections, resumed, resyncs, expired, .. } = &total;
-    let commits = model.commits();
-    eprintln!(
-        "{commits} commits; {} messages over {connections} connections: {resumed} resumed, {resyncs} anew, \
-         {expired} tokens ended",
-        told.len()
-    );
-    assert!(commits > 50 && told.len() > 100, "too little happened");
-    assert!(
-        *connections > logs.len() && *resumed > 0 && *resyncs > 0 && *expired > 0,
-        "too little went wrong"
-    );
 }
 
 /// A list as one text.

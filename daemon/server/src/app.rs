@@ -18,6 +18,7 @@ use crate::functions::Functions;
 use crate::hooks::Hooks;
 use crate::http::Bodies;
 use crate::inbound::InboundWebhooks;
+use crate::made::Keeper;
 use crate::mail::Mail;
 use crate::openapi::OpenApi;
 use crate::realtime::Hub;

@@ -4,13 +4,11 @@
 //! |---|---|
 //! | [`waited`] | the way from whoever writes to the hooks that they wait for |
 //! | [`table`] | which hooks there are, and for what |
-//! | [`registry`] | hooks made at run time |
 //! | [`call`] | running the function of a hook |
 //!
 //! What nobody waits for is a job that the transaction of the happening adds: see [`crate::jobs`].
 
 mod call;
-mod registry;
 mod table;
 mod waited;
 
@@ -18,22 +16,24 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use alyx_core::identity::RequestFacts;
-use alyx_core::schema::Retry;
-use alyx_store::{DueJob, HookRow, Made, Store};
+use alyx_core::schema::{Hook, Retry};
+use alyx_store::{DueJob, Store};
 use arc_swap::ArcSwap;
 use serde_json::value::RawValue;
 
 use self::call::Call;
 use self::table::Table;
+use crate::app::App;
+use crate::audit::Action;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::functions::Functions;
 use crate::jobs::{Attempt, Handler};
 use crate::limits::JOB_DEPTH_MAX;
+use crate::made::{Keeper, Registry};
 use crate::problem::{ApiError, Code};
 use crate::triggers::Triggers;
 
-pub use self::registry::{Declared, NewHook};
 pub use self::table::{topics, word_of_audited};
 pub use self::waited::{Doer, Moment, Told, Waited, WaitedHooks};
 
@@ -45,12 +45,9 @@ const KIND: &str = "hook";
 pub struct Hooks(Arc<Service>);
 
 struct Service {
-    store: Store,
-    catalog: CatalogHandle,
+    registry: Registry<Hook>,
     functions: Functions,
     triggers: Triggers,
-    /// Those that were made at run time.
-    rows: ArcSwap<Vec<HookRow>>,
     table: ArcSwap<Table>,
     /// One renewal at a time, so that the last one has seen the last schema.
     renewing: Mutex<()>,
@@ -64,21 +61,34 @@ impl Hooks {
         triggers: Triggers,
         waited: &WaitedHooks,
     ) -> Result<Self, alyx_store::Error> {
-        let rows = ArcSwap::from_pointee(store.made(Made::Hook).await?);
+        let registry = Registry::load(store, catalog).await?;
         let (table, renewing) = (ArcSwap::default(), Mutex::default());
-        let service = Arc::new(Service { store, catalog, functions, triggers, rows, table, renewing });
+        let service = Arc::new(Service { registry, functions, triggers, table, renewing });
         let shared: Arc<dyn Waited> = Arc::clone(&service) as _;
         waited.set(&shared);
         let hooks = Self(service);
         hooks.renew();
         Ok(hooks)
     }
+}
 
-    /// Takes the hooks of the schema in force over.
-    pub fn renew(&self) {
+impl Keeper for Hooks {
+    type Kept = Hook;
+    const PLURAL: &'static str = "hooks";
+    const ACTIONS: [Action; 3] = [Action::HookCreate, Action::HookUpdate, Action::HookDelete];
+
+    fn of(app: &App) -> &Self {
+        &app.hooks
+    }
+
+    fn registry(&self) -> &Registry<Hook> {
+        &self.0.registry
+    }
+
+    fn renew(&self) {
         let service = &self.0;
         let _one = service.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = Table::new(&service.catalog.load(), &service.rows.load());
+        let table = Table::new(service.registry.in_force());
         service.triggers.set(KIND, table.triggers(KIND));
         service.table.store(Arc::new(table));
     }

@@ -124,7 +124,6 @@ impl Mail {
             expires_at,
         }
     }
-
 }
 
 /// What the contents of a mail are sealed for.

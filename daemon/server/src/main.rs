@@ -37,6 +37,7 @@ mod inbound;
 mod jobs;
 mod limits;
 mod logging;
+mod made;
 mod mail;
 mod manual;
 mod notify;

@@ -3,33 +3,35 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`registry`] | webhooks made at run time |
+//! | [`log`] | what was delivered, and delivering it again |
 //! | [`message`] | what is told |
 //! | [`signature`] | who told it |
 
+mod log;
 mod message;
-mod registry;
 mod signature;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use alyx_core::catalog::Catalog;
-use alyx_core::schema::{Retry, Webhook, parse_webhook};
-use alyx_store::{DeliveryRow, DueJob, HookRow, Made, Store, Topic, Trigger};
+use alyx_core::schema::{Retry, Webhook};
+use alyx_store::{DeliveryRow, DueJob, Store, Topic, Trigger};
 use arc_swap::ArcSwap;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use self::message::Message;
+use crate::app::App;
+use crate::audit::Action;
 use crate::catalog::CatalogHandle;
 use crate::clock;
 use crate::config;
 use crate::hooks::topics;
 use crate::jobs::{Attempt, Handler};
 use crate::limits::{DELIVERIES_AT_ONCE, DELIVERY_REQUEST_MAX_BYTES};
+use crate::made::{Keeper, Registry};
 use crate::outbound::{Guard, Outbound, OutboundError, Response};
 use crate::problem::error_chain;
 use crate::secrets::Secrets;
@@ -59,8 +61,7 @@ struct Service {
     secrets: Secrets,
     triggers: Triggers,
     outbound: Outbound,
-    /// Those that were made at run time.
-    rows: ArcSwap<Vec<HookRow>>,
+    registry: Registry<Webhook>,
     /// Those that are in force.
     webhooks: ArcSwap<Vec<Arc<Webhook>>>,
     /// One renewal at a time, so that the last one has seen the last schema.
@@ -80,22 +81,32 @@ impl Webhooks {
             secrets: secrets.clone(),
             triggers,
             outbound: Outbound::new(Guard { allow: config.allow.clone() })?,
-            rows: ArcSwap::from_pointee(store.made(Made::Webhook).await?),
+            registry: Registry::load(store.clone(), catalog.clone()).await?,
             webhooks: ArcSwap::default(),
             renewing: Mutex::default(),
         }));
         webhooks.renew();
         Ok(webhooks)
     }
+}
 
-    /// Takes the webhooks of the schema in force over.
-    pub fn renew(&self) {
+impl Keeper for Webhooks {
+    type Kept = Webhook;
+    const PLURAL: &'static str = "webhooks";
+    const ACTIONS: [Action; 3] = [Action::WebhookCreate, Action::WebhookUpdate, Action::WebhookDelete];
+
+    fn of(app: &App) -> &Self {
+        &app.webhooks
+    }
+
+    fn registry(&self) -> &Registry<Webhook> {
+        &self.0.registry
+    }
+
+    fn renew(&self) {
         let service = &self.0;
         let _one = service.renewing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (catalog, rows) = (service.catalog.load(), service.rows.load());
-        let declared = catalog.schema.webhooks.iter().cloned();
-        let made = rows.iter().filter(|row| row.enabled).filter_map(|row| read(&catalog, row).ok());
-        let webhooks: Vec<Arc<Webhook>> = declared.chain(made).map(Arc::new).collect();
+        let webhooks = service.registry.in_force();
         let of_one = |webhook: &Arc<Webhook>| {
             let trigger = Trigger { kind: KIND, target: webhook.id.clone(), ordered: false };
             topics(&webhook.on).into_iter().map(move |topic: Topic| (topic, trigger.clone()))
@@ -103,16 +114,6 @@ impl Webhooks {
         service.triggers.set(KIND, webhooks.iter().flat_map(of_one).collect());
         service.webhooks.store(Arc::new(webhooks));
     }
-}
-
-/// Reads a webhook that was made at run time. What is wrong with it is one line.
-fn read(catalog: &Catalog, row: &HookRow) -> Result<Webhook, String> {
-    let webhook = parse_webhook(&catalog.schema, &row.definition)
-        .map_err(|problems| problems.first().map_or_else(String::new, |problem| problem.message.clone()))?;
-    if catalog.schema.webhooks.iter().any(|declared| declared.id == row.id) {
-        return Err("the schema declares a webhook with this id".to_owned());
-    }
-    Ok(Webhook { id: row.id.clone(), ..webhook })
 }
 
 impl Service {

@@ -1,11 +1,10 @@
-//! Which hooks there are: those of the schema first, in its order, then those made at run time, by id.
+//! Which hooks run, and for what.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alyx_core::catalog::Catalog;
-use alyx_core::schema::{AuthAction, Hook, HookAction, HookOn, HookWhen, parse_hook};
-use alyx_store::{Action, HookRow, Topic, Trigger};
+use alyx_core::schema::{AuthAction, Hook, HookAction, HookOn, HookWhen};
+use alyx_store::{Action, Topic, Trigger};
 
 use super::Moment;
 use crate::audit::Action as Audited;
@@ -19,11 +18,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The hooks of a schema and these. One of the latter that does not go with the schema is left out.
-    pub fn new(catalog: &Catalog, rows: &[HookRow]) -> Self {
-        let mut hooks: Vec<Arc<Hook>> = catalog.schema.hooks.iter().cloned().map(Arc::new).collect();
-        let made = rows.iter().filter(|row| row.enabled).filter_map(|row| read(catalog, row).ok());
-        hooks.extend(made.map(Arc::new));
+    /// These hooks, which are asked and told in this order.
+    pub fn new(hooks: Vec<Arc<Hook>>) -> Self {
         let waited = |when: HookWhen| {
             let mut ids: BTreeMap<Moment, Vec<String>> = BTreeMap::new();
             for hook in hooks.iter().filter(|hook| hook.when == when) {
@@ -61,20 +57,6 @@ impl Table {
         };
         jobs.flat_map(of_one).collect()
     }
-}
-
-/// Reads a hook that was made at run time. What is wrong with it is one line.
-pub fn read(catalog: &Catalog, row: &HookRow) -> Result<Hook, String> {
-    let schema = &catalog.schema;
-    let hook = parse_hook(schema, &row.definition)
-        .map_err(|problems| problems.first().map_or_else(String::new, |problem| problem.message.clone()))?;
-    if !schema.functions.contains_key(&hook.function) {
-        return Err(format!("there is no function {:?}", hook.function));
-    }
-    if schema.hooks.iter().any(|declared| declared.id == row.id) {
-        return Err("the schema declares a hook with this id".to_owned());
-    }
-    Ok(Hook { id: row.id.clone(), ..hook })
 }
 
 fn moments(on: &HookOn) -> Vec<Moment> {

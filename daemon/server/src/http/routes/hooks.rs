@@ -5,7 +5,8 @@ use http::Method;
 
 use super::Served::Here;
 use super::{Access, Body, Route, Success};
-use crate::http::{events, hooks};
+use crate::hooks::Hooks;
+use crate::http::{events, made};
 
 const HOOKS: &str = "/api/hooks";
 const HOOK: &str = "/api/hooks/{id}";
@@ -30,35 +31,35 @@ pub fn routes() -> Vec<Route> {
             HOOKS,
             ("listHooks", "List hooks, those of the schema first"),
             (Body::Nothing, Success::Json(200, "HookList")),
-            || get(hooks::list),
+            || get(made::list::<Hooks>),
         ),
         admin(
             Method::POST,
             HOOKS,
             ("createHook", "Make a hook at run time"),
             (Body::Json("NewHook"), Success::Json(201, "HookShown")),
-            || post(hooks::create),
+            || post(made::create::<Hooks>),
         ),
         admin(
             Method::GET,
             HOOK,
             ("getHook", "Show a hook"),
             (Body::Nothing, Success::Json(200, "HookShown")),
-            || get(hooks::get),
+            || get(made::get::<Hooks>),
         ),
         admin(
             Method::PATCH,
             HOOK,
             ("updateHook", "Change, stop or start a hook that was made at run time"),
             (Body::Json("HookChanges"), Success::Json(200, "HookShown")),
-            || patch(hooks::update),
+            || patch(made::update::<Hooks>),
         ),
         admin(
             Method::DELETE,
             HOOK,
             ("deleteHook", "Delete a hook that was made at run time"),
             (Body::Nothing, Success::Nothing),
-            || delete(hooks::delete),
+            || delete(made::delete::<Hooks>),
         ),
         admin(
             Method::GET,

@@ -6,7 +6,8 @@ use http::Method;
 use super::Served::Here;
 use super::{Access, Body, Route, Success};
 use crate::app::App;
-use crate::http::webhooks;
+use crate::http::{made, webhooks};
+use crate::webhooks::Webhooks;
 
 const WEBHOOKS: &str = "/api/webhooks";
 const WEBHOOK: &str = "/api/webhooks/{id}";
@@ -22,35 +23,35 @@ pub fn routes() -> Vec<Route> {
             WEBHOOKS,
             ("listWebhooks", "List webhooks, those of the schema first"),
             (Body::Nothing, Success::Json(200, "WebhookList")),
-            || get(webhooks::list),
+            || get(made::list::<Webhooks>),
         ),
         route(
             Method::POST,
             WEBHOOKS,
             ("createWebhook", "Make a webhook at run time"),
             (Body::Json("NewWebhook"), Success::Json(201, "WebhookShown")),
-            || post(webhooks::create),
+            || post(made::create::<Webhooks>),
         ),
         route(
             Method::GET,
             WEBHOOK,
             ("getWebhook", "Show a webhook"),
             (Body::Nothing, Success::Json(200, "WebhookShown")),
-            || get(webhooks::get),
+            || get(made::get::<Webhooks>),
         ),
         route(
             Method::PATCH,
             WEBHOOK,
             ("updateWebhook", "Change, stop or start a webhook that was made at run time"),
             (Body::Json("WebhookChanges"), Success::Json(200, "WebhookShown")),
-            || patch(webhooks::update),
+            || patch(made::update::<Webhooks>),
         ),
         route(
             Method::DELETE,
             WEBHOOK,
             ("deleteWebhook", "Delete a webhook that was made at run time"),
             (Body::Nothing, Success::Nothing),
-            || delete(webhooks::delete),
+            || delete(made::delete::<Webhooks>),
         ),
         route(
             Method::GET,
