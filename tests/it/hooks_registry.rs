@@ -192,6 +192,20 @@ async fn functions_publish_events_and_what_is_undone_publishes_nothing() {
 }
 
 #[tokio::test]
+async fn how_jobs_of_a_hook_are_tried_again_is_set_at_run_time() {
+    let server = start().await;
+    let cli = server.cli();
+    let create = ["hooks", "create", "--id", "mine", "--on", "posts", "--function", "told"];
+    cli.run(&create).await.expect_ok();
+    cli.run(&["hooks", "edit", "mine", "--retry", "attempts=2,first=1s"]).await.expect_ok();
+    let shown = cli.run(&["hooks", "show", "mine"]).await.expect_ok().json();
+    assert_eq!(shown["definition"]["retry"], json!({ "attempts": 2, "first": "1s" }), "{shown}");
+    cli.run(&["hooks", "edit", "mine", "--retry", "attempts"]).await.expect_code(2);
+    cli.run(&["hooks", "edit", "mine", "--retry", "attempts=0"]).await.expect_code(1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn hooks_are_made_changed_stopped_and_deleted_at_run_time() {
     let server = start().await;
     let (anon, admin, cli) = (server.anon(), server.over_admin_socket(), server.cli());

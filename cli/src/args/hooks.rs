@@ -73,4 +73,7 @@ pub struct HookParts {
     /// The function
     #[arg(long, value_name = "NAME")]
     pub function: Option<String>,
+    /// How failures are tried again: attempts=N,first=TIME,longest=TIME, or some of them
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    pub retry: Vec<String>,
 }

@@ -87,6 +87,20 @@ impl Made<'_> {
     }
 }
 
+/// The member `key` of what is given as NAME=VALUE; none if nothing is.
+pub fn pairs(key: &str, pairs: Vec<String>) -> Result<Option<Value>, Failure> {
+    let mut given = Map::new();
+    for pair in pairs {
+        let Some((name, value)) = pair.split_once('=') else {
+            return Err(Failure::usage(format!("{key}: write NAME=VALUE, not {pair}")));
+        };
+        // Of these, only the attempts of a retry are a number.
+        let number = value.parse::<u32>().ok().filter(|_| key == "retry").map(Value::from);
+        given.insert(name.to_owned(), number.unwrap_or_else(|| Value::from(value)));
+    }
+    Ok((!given.is_empty()).then(|| Value::from(given)))
+}
+
 /// Of what it tells, or is told.
 fn on(definition: &Value) -> String {
     match cell(definition, "name") {

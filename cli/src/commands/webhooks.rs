@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::made::Made;
+use super::made::{Made, pairs};
 use super::{cell, rows};
 use crate::args::{Target, WebhookParts, Webhooks, WebhooksCommand};
 use crate::client::{Client, escape};
@@ -48,19 +48,8 @@ fn members(parts: WebhookParts) -> Result<Map<String, Value>, Failure> {
             members.insert(key.to_owned(), Value::from(list));
         }
     }
-    for (key, pairs) in [("headers", headers), ("retry", retry)] {
-        let mut given = Map::new();
-        for pair in pairs {
-            let Some((name, value)) = pair.split_once('=') else {
-                return Err(Failure::usage(format!("{key}: write NAME=VALUE, not {pair}")));
-            };
-            // Of these, only attempts are a number.
-            let number = value.parse::<u32>().ok().filter(|_| key == "retry").map(Value::from);
-            given.insert(name.to_owned(), number.unwrap_or_else(|| Value::from(value)));
-        }
-        if !given.is_empty() {
-            members.insert(key.to_owned(), Value::from(given));
-        }
+    for (key, given) in [("headers", pairs("headers", headers)?), ("retry", pairs("retry", retry)?)] {
+        members.extend(given.map(|given| (key.to_owned(), given)));
     }
     Ok(members)
 }
