@@ -11,6 +11,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{getpgrp, getpid, getppid};
 
 use crate::limits::{BUILD_CPU_MAX_S, BUILD_FILE_MAX_BYTES, BUILD_MEMORY_MAX_BYTES, OPEN_FILES_MAX};
 
@@ -40,10 +41,15 @@ pub fn build_command(program: &Path) -> io::Result<tokio::process::Command> {
     Ok(command)
 }
 
-/// Becomes a program that works on foreign sources: bounded, and ended with the daemon.
+/// Becomes a program that works on foreign sources: bounded, and ended with the program that started
+/// it, which is the daemon, or the leader of the build's process group.
 pub fn build(program: OsString, arguments: Vec<OsString>) -> Result<Infallible, ProcessError> {
-    // Bound to the thread that started us, and those live as long as the daemon.
+    // Bound to the thread that started us. Those of the daemon and of `go` live as long as they do.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(ProcessError::ParentDeath)?;
+    let leader = getpgrp();
+    if leader != getpid() && leader != getppid() {
+        return Err(ProcessError::Orphan);
+    }
     for (resource, limit) in [
         (Resource::RLIMIT_CPU, BUILD_CPU_MAX_S),
         (Resource::RLIMIT_DATA, BUILD_MEMORY_MAX_BYTES),
@@ -86,8 +92,8 @@ pub fn raise_file_limit() -> Result<(), ProcessError> {
 
 /// Has the kernel send SIGTERM when the parent dies.
 pub fn die_with_parent() -> Result<(), ProcessError> {
-    let parent = nix::unistd::getppid();
+    let parent = getppid();
     prctl::set_pdeathsig(Signal::SIGTERM).map_err(ProcessError::ParentDeath)?;
     // It may have died before the call, then nobody would tell us.
-    if nix::unistd::getppid() != parent { Err(ProcessError::Orphan) } else { Ok(()) }
+    if getppid() != parent { Err(ProcessError::Orphan) } else { Ok(()) }
 }

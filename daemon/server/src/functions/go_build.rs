@@ -149,8 +149,11 @@ async fn make(compiler: &Path, cache: &Path, shim: &Path, work: &Path) -> Result
     fs::write(work.join("go.mod"), manifest).map_err(io("write go.mod"))?;
     fs::write(work.join("main.go"), main).map_err(io("write main.go"))?;
     let binary = output.join("worker").display().to_string();
+    // The programs that `go` starts are to end with it, as it does with us.
+    let ourselves = std::env::current_exe().map_err(io("find this program"))?;
+    let tools = format!("-toolexec={} build", quoted(&ourselves.display().to_string()));
     let arguments =
-        ["build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", &binary, "."];
+        ["build", "-mod=mod", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", &tools, "-o", &binary, "."];
     go(compiler, cache, work, &arguments).await?;
     Ok(output)
 }
