@@ -67,6 +67,8 @@ pub enum Command {
     Doctor,
     /// Say how the daemon is doing
     Status,
+    /// Have the daemon read the project's files again
+    Reload,
     /// List and call functions, read their logs
     Functions(Functions),
     /// List, show and follow executions

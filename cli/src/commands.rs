@@ -18,6 +18,7 @@ mod made;
 pub mod mail;
 pub mod manual;
 pub mod migrate;
+pub mod reload;
 pub mod rules;
 pub mod schedules;
 pub mod schema;

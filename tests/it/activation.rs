@@ -184,3 +184,41 @@ async fn a_hangup_reads_schema_and_functions_again() {
     anon.list("later", "").await.expect_ok();
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_reload_is_over_when_it_says_so_and_tells_what_is_wrong() {
+    let server = TestServer::start_with(Project::fixture("lab"), &["--no-watch"]).await;
+    let (anon, cli) = (server.anon(), server.cli());
+    let call = async || anon.invoke("cold", serde_json::json!({ "n": 1 })).await.expect_ok()["version"].clone();
+    let code = |version: &str| format!("def handler(ctx):\n    return {{'version': '{version}'}}\n");
+    let schema = fs::read_to_string(server.project.folder().join("schema.yaml")).unwrap();
+    for version in ["two", "three"] {
+        server.project.write("functions/cold/main.py", &code(version));
+        assert_ne!(call().await, version, "nobody watches");
+        let said = cli.run(&["reload"]).await.expect_ok();
+        assert!(said.out.contains("the schema is the same"), "{said:?}");
+        assert_eq!(call().await, version);
+    }
+    let more = "collections:\n  later:\n    fields:\n      id: { type: id, primary: true, default: auto }\n      a: { type: int, default: 1 }\n    rules: { read: \"true\" }\n";
+    let with = schema.replacen("collections:\n", more, 1);
+    server.project.write("schema.yaml", &with);
+    let said = cli.run(&["reload"]).await.expect_ok();
+    assert!(said.out.contains("the schema is another one"), "{said:?}");
+    server.over_admin_socket().create("later", serde_json::json!({})).await.expect_created();
+
+    // What may lose data waits, and is named.
+    server.project.write("schema.yaml", &with.replacen("      a: { type: int, default: 1 }\n", "", 1));
+    let said = cli.run(&["reload"]).await.expect_ok();
+    assert!(said.out.contains("needs-confirmation: "), "{said:?}");
+    assert!(said.err.contains("alyx migrate apply --yes"), "{said:?}");
+
+    // What cannot be read changes nothing, functions included: their code is read at the first call.
+    assert_eq!(call().await, "three");
+    server.project.write("schema.yaml", "version: 1\ncollections: nonsense\n");
+    server.project.write("functions/cold/main.py", &code("four"));
+    let said = cli.run(&["reload"]).await.expect_code(1);
+    assert!(said.err.contains("schema.yaml:2"), "{said:?}");
+    assert_eq!(call().await, "three");
+    anon.list("later", "").await.expect_ok();
+    server.stop().await;
+}

@@ -269,6 +269,7 @@ async fn every_route_of_administrators_that_changes_something_leaves_a_row() {
             Value::Null,
             "backup.prune",
         ),
+        ("POST", "/api/admin/reload", "/api/admin/reload".to_owned(), Value::Null, "project.reload"),
         (
             "POST",
             "/api/admin/migrations/apply",

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::cell;
 use crate::args::{Migrate, MigrateCommand, Target};
-use crate::client::Client;
+use crate::client::{self, Client};
 use crate::exit::{Exit, Failure};
 use crate::print::{self, Output};
 
@@ -49,11 +49,11 @@ pub async fn run(args: Migrate, target: &Target, output: Output) -> Result<Exit,
 async fn send(target: &Target, path: &str, yes: bool) -> Result<Value, Failure> {
     let body = json!({ "confirm": yes }).to_string().into_bytes();
     let answer = Client::new(target)?.post(path, body).await.map_err(explain)?;
-    answer.json().await.map_err(|error| Failure::new(format!("the daemon's answer is not JSON: {error}")))
+    client::json(answer).await
 }
 
 /// Adds what the daemon attached: the plan, or what is wrong with the files.
-fn explain(mut failure: Failure) -> Failure {
+pub fn explain(mut failure: Failure) -> Failure {
     let details = failure.problem.as_ref().and_then(|problem| problem.details.clone()).unwrap_or_default();
     failure.lines.extend(lines(&details));
     if let Some(reason) = details.get("reason").and_then(Value::as_str) {
@@ -69,7 +69,7 @@ fn explain(mut failure: Failure) -> Failure {
 }
 
 /// The changes or problems of an answer, one line each.
-fn lines(answer: &Value) -> Vec<String> {
+pub fn lines(answer: &Value) -> Vec<String> {
     let list = |member: &str| answer.get(member).and_then(Value::as_array).cloned().unwrap_or_default();
     let change = |change: &Value| match change {
         Value::String(text) => text.clone(),
@@ -79,7 +79,8 @@ fn lines(answer: &Value) -> Vec<String> {
             format!("{}: {}{documents}", cell(change, "class"), cell(change, "description"))
         }
     };
-    list("changes").iter().chain(&list("problems")).map(change).collect()
+    let lists = ["changes", "waiting", "problems"].map(list);
+    lists.iter().flatten().map(change).collect()
 }
 
 fn show_plan(plan: &Value, output: Output, heading: &str) -> Result<(), Failure> {

@@ -115,6 +115,8 @@ actions! {
     SchemaApply "schema.apply",
     /// The last change of the schema was taken back.
     SchemaRollBack "schema.roll_back",
+    /// An administrator had the project's files read again.
+    ProjectReload "project.reload",
     /// An API key was made.
     ApiKeyCreate "api_key.create",
     /// An API key got another secret.

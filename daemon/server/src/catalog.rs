@@ -32,7 +32,7 @@ use crate::config::Mode;
 use crate::print;
 
 pub use load::{Loaded, load, load_file};
-pub use migrate::MigrateError;
+pub use migrate::{MigrateError, changes};
 pub use watch::{WatchError, Watcher};
 
 /// The catalog that requests use.
@@ -100,7 +100,8 @@ impl Catalogs {
         let Places { project, backups, backups_kept } = places;
         let applied = applied(&store).await?;
         let loaded = load(&project);
-        let (catalog, waiting) = match bring_in(&store, applied.as_ref(), loaded).await {
+        let event = Event::of_daemon(Action::SchemaApply);
+        let (catalog, waiting) = match bring_in(&store, applied.as_ref(), loaded, event).await {
             Ok(brought) => (brought.catalog, brought.waiting),
             Err(error) => {
                 explain(&error);
@@ -142,19 +143,23 @@ impl Catalogs {
 
     /// Reads the project again. What cannot be read is printed and changes nothing.
     pub async fn reload(&self) -> Reloaded {
+        self.read_again(Event::of_daemon(Action::SchemaApply)).await.unwrap_or_else(|error| {
+            explain(&error);
+            print::words("The schema in force stays.");
+            Reloaded::Refused
+        })
+    }
+
+    /// The same for somebody who is told what cannot be read.
+    pub async fn reload_for(&self, event: Event) -> Result<Reloaded, MigrateError> {
+        Ok(self.read_again(event).await?)
+    }
+
+    async fn read_again(&self, event: Event) -> Result<Reloaded, CatalogError> {
         let _turn = self.0.turn.lock().await;
-        let brought = match applied(&self.0.store).await {
-            Ok(applied) => bring_in(&self.0.store, applied.as_ref(), load(&self.0.project)).await,
-            Err(error) => Err(error),
-        };
-        match brought {
-            Ok(brought) => self.put_in(brought),
-            Err(error) => {
-                explain(&error);
-                print::words("The schema in force stays.");
-                Reloaded::Refused
-            }
-        }
+        let applied = applied(&self.0.store).await?;
+        let brought = bring_in(&self.0.store, applied.as_ref(), load(&self.0.project), event).await?;
+        Ok(self.put_in(brought))
     }
 
     fn put_in(&self, brought: Brought) -> Reloaded {
@@ -206,10 +211,10 @@ async fn bring_in(
     store: &Store,
     applied: Option<&Schema>,
     loaded: Result<Loaded, Vec<Diagnostic>>,
+    event: Event,
 ) -> Result<Brought, CatalogError> {
     let loaded = loaded.map_err(CatalogError::Invalid)?;
     let migration = migration(store, &loaded, applied.is_none(), Consent::Safe).await?;
-    let event = Event::of_daemon(Action::SchemaApply);
     let report = audit::with(store, event).migrate(migration).await?;
     match applied {
         Some(applied) if !report.applied => {

@@ -1,9 +1,13 @@
-//! Log lines on standard error, readable or as JSON. Secrets, tokens, bodies and addresses of persons
-//! are never logged; whoever logs sees to it.
+//! Log lines on standard error, readable or as JSON; where that is systemd's journal, readable ones are
+//! entries with fields of their own. Secrets, tokens, bodies and addresses of persons are never logged;
+//! whoever logs sees to it.
 
 use std::io::IsTerminal;
 
+use nix::sys::stat::fstat;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogFormat, Logging};
 
@@ -11,12 +15,14 @@ use crate::config::{LogFormat, Logging};
 pub fn start(logging: &Logging) {
     // Our own level; of libraries only what needs attention.
     let filter = EnvFilter::new(format!("warn,alyxd={0},alyx_store={0},alyx_core={0}", logging.level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match logging.format {
-        LogFormat::Text => {
-            builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).init();
-        }
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => match journal() {
+            Some(entries) => registry.with(entries).init(),
+            None => registry.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).init(),
+        },
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -28,4 +34,17 @@ pub fn start(logging: &Logging) {
             .unwrap_or_default();
         tracing::error!(place, "panicked: {message}");
     }));
+}
+
+/// Writes entries to the journal if it is what standard error goes to: `$JOURNAL_STREAM` is the device and
+/// inode of what systemd connected (systemd.exec(5)).
+fn journal() -> Option<tracing_journald::Layer> {
+    let stream = std::env::var("JOURNAL_STREAM").ok()?;
+    let stderr = fstat(std::io::stderr()).ok()?;
+    if stream != format!("{}:{}", stderr.st_dev, stderr.st_ino) {
+        return None;
+    }
+    // A journal that takes no entries still takes lines.
+    let layer = tracing_journald::layer().ok()?;
+    Some(layer.with_field_prefix(Some("ALYX".to_owned())).with_syslog_identifier("alyxd".to_owned()))
 }

@@ -291,7 +291,8 @@ fn describe(report: &Report, migrations: &[String]) -> Value {
     })
 }
 
-fn changes(changes: &[alyx_store::Planned]) -> Vec<Value> {
+/// Changes as the API shows them.
+pub fn changes(changes: &[alyx_store::Planned]) -> Vec<Value> {
     let change = |change: &alyx_store::Planned| {
         json!({
             "class": change.class.as_str(), "description": change.description,

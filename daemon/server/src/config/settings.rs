@@ -1094,7 +1094,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "format",
         default: "`text`",
         accepts: "text or json",
-        about: "Form of a log line on standard error.",
+        about: "Form of a log line on standard error. Where that is the journal, `text` makes entries with fields `ALYX_…` (systemd.journal-fields(7)).",
         apply: Apply::One(|config, text| {
             config.logging.format = match text {
                 "text" => LogFormat::Text,

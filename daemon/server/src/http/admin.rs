@@ -13,6 +13,7 @@ pub mod list_users;
 pub mod lockouts;
 pub mod mail;
 pub mod migrations;
+pub mod reload;
 pub mod remove_factors;
 pub mod rotate_keys;
 pub mod rules;

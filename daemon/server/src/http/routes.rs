@@ -312,6 +312,16 @@ fn admin_routes() -> Vec<Route> {
             success: object,
             served: Here(|| post(admin::rules::test::handle)),
         },
+        Route {
+            method: Method::POST,
+            path: "/api/admin/reload",
+            operation: "reload",
+            summary: "Read the project's files again",
+            access: Access::Admin,
+            body: Body::Nothing,
+            success: Success::Json(200, "Reload"),
+            served: Here(|| post(admin::reload::handle)),
+        },
         read(
             "/api/admin/status",
             "status",

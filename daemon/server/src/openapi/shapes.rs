@@ -261,6 +261,7 @@ fn migration_shapes() -> Value {
             "type": "object", "properties": { "confirm": { "type": "boolean" } }, "additionalProperties": false,
         },
         "MigrationPlan": migration_plan(),
+        "Reload": reload(),
     })
 }
 
@@ -281,16 +282,30 @@ fn health() -> Value {
     )
 }
 
-fn migration_plan() -> Value {
-    let class = || json!({ "enum": ["safe", "needs-confirmation", "impossible"] });
+fn reload() -> Value {
+    object(
+        json!({ "schema_changed": { "type": "boolean" }, "waiting": planned_changes() }),
+        &["schema_changed", "waiting"],
+    )
+}
+
+fn migration_class() -> Value {
+    json!({ "enum": ["safe", "needs-confirmation", "impossible"] })
+}
+
+fn planned_changes() -> Value {
     let change = json!({
-        "class": class(), "description": { "type": "string" },
+        "class": migration_class(), "description": { "type": "string" },
         "documents": { "type": ["integer", "null"] }, "migration": { "type": ["string", "null"] },
     });
+    json!({ "type": "array", "items": object(change, &["class", "description"]) })
+}
+
+fn migration_plan() -> Value {
     object(
         json!({
-            "class": class(), "applied": { "type": "boolean" },
-            "changes": { "type": "array", "items": object(change, &["class", "description"]) },
+            "class": migration_class(), "applied": { "type": "boolean" },
+            "changes": planned_changes(),
             "migrations": { "type": "array", "items": { "type": "string" } },
             "backup": { "type": ["string", "null"] },
         }),
