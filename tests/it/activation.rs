@@ -189,7 +189,8 @@ async fn a_hangup_reads_schema_and_functions_again() {
 async fn a_reload_is_over_when_it_says_so_and_tells_what_is_wrong() {
     let server = TestServer::start_with(Project::fixture("lab"), &["--no-watch"]).await;
     let (anon, cli) = (server.anon(), server.cli());
-    let call = async || anon.invoke("cold", serde_json::json!({ "n": 1 })).await.expect_ok()["version"].clone();
+    let call =
+        async || anon.invoke("cold", serde_json::json!({ "n": 1 })).await.expect_ok()["version"].clone();
     let code = |version: &str| format!("def handler(ctx):\n    return {{'version': '{version}'}}\n");
     let schema = fs::read_to_string(server.project.folder().join("schema.yaml")).unwrap();
     for version in ["two", "three"] {

@@ -63,11 +63,11 @@ async fn m12_the_throttle_does_not_remember_what_was_tried() {
         anon.post("/api/auth/login", json!({ "email": email, "password": "wrong horse" })).await;
     };
     // What the allocator keeps is not what the throttle keeps.
-    for number in 0..20 {
+    for number in 0..100 {
         attempt(number).await;
     }
     let before = daemon.memory_bytes();
-    for number in 20..1_020 {
+    for number in 100..1_100 {
         attempt(number).await;
     }
     let grown = daemon.memory_bytes().saturating_sub(before);

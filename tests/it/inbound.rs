@@ -430,10 +430,12 @@ async fn the_function_is_told_what_came_byte_by_byte() {
     }
     // What it did is known, and by what it was caused.
     let id = runs[0]["told"]["job"].as_str().unwrap();
-    let said = server.cli().run(&["--json", "executions", "list", "--function", "note"]).await.expect_ok();
-    let said = said.json();
-    let found = said["executions"].as_array().unwrap().iter().find(|one| one["request_id"] == id);
-    let found = found.unwrap_or_else(|| panic!("{said:#}"));
+    let found = wait_for("the record", PATIENCE, async || {
+        let said =
+            server.cli().run(&["--json", "executions", "list", "--function", "note"]).await.expect_ok();
+        said.json()["executions"].as_array().unwrap().iter().find(|one| one["request_id"] == id).cloned()
+    })
+    .await;
     assert_eq!((&found["trigger"], &found["outcome"]), (&json!("inbound"), &json!("ok")), "{found:#}");
     // One that fails is tried again as the path says, and kept.
     let body = br#"{"fail": true}"#;
