@@ -5,6 +5,7 @@
 use std::io::IsTerminal;
 
 use nix::sys::stat::fstat;
+use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -45,6 +46,8 @@ fn journal() -> Option<tracing_journald::Layer> {
         return None;
     }
     // A journal that takes no entries still takes lines.
-    let layer = tracing_journald::layer().ok()?;
-    Some(layer.with_field_prefix(Some("ALYX".to_owned())).with_syslog_identifier("alyxd".to_owned()))
+    let layer = tracing_journald::layer().ok()?.with_syslog_identifier("alyxd".to_owned());
+    let levels =
+        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
+    Some(layer.with_field_prefix(Some("ALYX".to_owned())).with_priority_mappings(levels))
 }
