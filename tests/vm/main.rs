@@ -3,4 +3,5 @@
 //! `make vm` runs it. It boots a machine for the tests of a file (about 20 s) and needs root, qemu and mmdebstrap.
 
 mod package;
+mod shared;
 mod strict;

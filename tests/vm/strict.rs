@@ -1,30 +1,21 @@
 //! The sandbox with every layer: supervisor and daemon as units, cgroup v2 delegated by systemd.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{LazyLock, Mutex, MutexGuard};
 use std::time::Duration;
 
 use alyx_tests::tree;
 use alyx_tests::vm::Vm;
 use serde_json::{Value, json};
 
+use crate::shared;
+
 /// For one command in the guest.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// One machine for all tests of this file.
-static MACHINE: LazyLock<Mutex<Vm>> = LazyLock::new(|| {
-    let (send, receive) = mpsc::channel();
-    // The kernel ends the machine with the thread that started it; this one stays.
-    std::thread::spawn(move || {
-        let _ = send.send(boot());
-        loop {
-            std::thread::park();
-        }
-    });
-    Mutex::new(receive.recv().expect("the machine boots"))
-});
+static MACHINE: LazyLock<Mutex<Vm>> = LazyLock::new(|| shared::boot(boot));
 
 fn machine() -> MutexGuard<'static, Vm> {
-    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+    shared::lock(&MACHINE)
 }
 
 fn boot() -> Vm {
