@@ -67,7 +67,7 @@ pub async fn run(target: &Target, output: Output) -> Result<Exit, Failure> {
     let (daemon, isolation) = daemon(target).await;
     checks.push(daemon);
     if isolation.is_some() {
-        checks.extend(inbound_problems(target).await);
+        checks.extend(project_problems(target).await);
     }
     let (source, isolation) = match isolation {
         Some(isolation) => ("daemon", Ok(isolation)),
@@ -165,22 +165,32 @@ async fn daemon(target: &Target) -> (Check, Option<Isolation>) {
     }
 }
 
-/// Paths for requests of others that cannot take them all.
-async fn inbound_problems(target: &Target) -> Vec<Check> {
-    let answer = match Client::new(target) {
-        Ok(client) => client.get(inbound::PATH).await,
-        Err(failure) => Err(failure),
-    };
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(failure) => return vec![check("inbound", State::Warning, failure.message, failure.hint)],
-    };
-    let problem = |row: &serde_json::Value| {
-        let problem = row["problem"].as_str()?;
-        let detail = format!("{}: {problem}", cell(row, "path"));
-        Some(check("inbound", State::Warning, detail, Some("alyx secrets set NAME".to_owned())))
-    };
-    rows(&answer).iter().filter_map(problem).collect()
+/// Hooks, webhooks and inbound paths that cannot do their work.
+async fn project_problems(target: &Target) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (kind, path, name) in
+        [("hook", "/api/hooks", "id"), ("webhook", "/api/webhooks", "id"), ("inbound", inbound::PATH, "path")]
+    {
+        let answer = match Client::new(target) {
+            Ok(client) => client.get(path).await,
+            Err(failure) => Err(failure),
+        };
+        match answer {
+            Ok(answer) => checks.extend(rows(&answer).iter().filter_map(|row| {
+                let problem = row["problem"].as_str()?;
+                let detail = format!("{}: {problem}", cell(row, name));
+                Some(check(kind, State::Warning, detail, hint_about(problem)))
+            })),
+            Err(failure) => checks.push(check(kind, State::Warning, failure.message, failure.hint)),
+        }
+    }
+    checks
+}
+
+/// What to do about a secret that is missing or of the wrong form.
+fn hint_about(problem: &str) -> Option<String> {
+    let name = problem.strip_prefix("the secret ")?.split(' ').next()?;
+    Some(format!("alyx secrets set {name}"))
 }
 
 /// Lets the supervisor try every layer here, in a folder that is removed again.

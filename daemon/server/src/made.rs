@@ -135,6 +135,11 @@ pub trait Keeper: 'static {
     fn registry(&self) -> &Registry<Self::Kept>;
     /// Takes over what is in force.
     fn renew(&self);
+
+    /// Why one that is in force cannot do its work as things are, where the registry does not know.
+    fn problem(&self, _id: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Those of the schema in force, and those made at run time.

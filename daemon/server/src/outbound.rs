@@ -51,10 +51,19 @@ pub enum OutboundError {
     Refused(#[from] Refused),
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    #[error("no connection")]
+    #[error("no connection: {}", innermost(.0))]
     Connect(#[source] reqwest::Error),
     #[error("the answer broke off")]
     Broken(#[source] reqwest::Error),
+}
+
+/// What is at the bottom of an error: "Connection refused", not that a connection failed.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut error: &dyn std::error::Error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 /// Why a request is not made.
@@ -84,6 +93,12 @@ impl Outbound {
         Ok(Self { client, guard })
     }
 
+    /// Refuses a URL whose host is an address that may not be connected to. Names are judged when they are
+    /// resolved.
+    pub fn judge(&self, url: &Url) -> Result<(), Refused> {
+        self.guard.judge_url(url)
+    }
+
     /// Posts a body and reads the beginning of the answer, all within `timeout`.
     pub async fn post(
         &self,
@@ -92,7 +107,7 @@ impl Outbound {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response, OutboundError> {
-        self.guard.judge_url(url)?;
+        self.judge(url)?;
         let started = Instant::now();
         let failed = |source: reqwest::Error| match refusal(&source) {
             Some(refused) => refused.into(),

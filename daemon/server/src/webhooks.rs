@@ -90,6 +90,13 @@ impl Webhooks {
     }
 }
 
+impl Webhooks {
+    /// The secrets that those in force sign with.
+    pub fn names_of_secrets(&self) -> Vec<String> {
+        self.0.webhooks.load().iter().flat_map(|webhook| webhook.secrets.clone()).collect()
+    }
+}
+
 impl Keeper for Webhooks {
     type Kept = Webhook;
     const PLURAL: &'static str = "webhooks";
@@ -113,6 +120,12 @@ impl Keeper for Webhooks {
         };
         service.triggers.set(KIND, webhooks.iter().flat_map(of_one).collect());
         service.webhooks.store(Arc::new(webhooks));
+    }
+
+    fn problem(&self, id: &str) -> Option<String> {
+        let webhook = self.0.get(id)?;
+        let refused = self.0.outbound.judge(&webhook.url).err();
+        refused.map(|refused| format!("refused: {refused}")).or_else(|| self.0.secrets_of(&webhook).err())
     }
 }
 
@@ -140,10 +153,7 @@ impl Service {
                 Err(error) => return hopeless(format!("its condition fails: {error}")),
             }
         }
-        match self.secrets_of(&webhook) {
-            Ok(secrets) => self.deliver(&webhook, &job, &secrets, body).await,
-            Err(error) => Attempt::Failed { error, wait: None },
-        }
+        self.deliver(&webhook, &job, body).await
     }
 
     /// The secrets that sign, the newest first.
@@ -158,27 +168,30 @@ impl Service {
         webhook.secrets.iter().map(one).collect()
     }
 
-    async fn deliver(&self, webhook: &Webhook, job: &DueJob, secrets: &[Secret], body: String) -> Attempt {
+    async fn deliver(&self, webhook: &Webhook, job: &DueJob, body: String) -> Attempt {
         let (at, started) = (Timestamp::now(), Instant::now());
-        let headers = match headers(
-            webhook,
-            job,
-            at,
-            signature::sign(secrets, &job.id, at.as_second(), body.as_bytes()),
-        ) {
-            Ok(headers) => headers,
-            Err(error) => return Attempt::Hopeless { error: error.to_string() },
-        };
         let request = beginning(&body);
-        let answer = self.outbound.post(&webhook.url, headers, body.into(), webhook.timeout).await;
-        let attempt = judge(&answer);
+        let (attempt, answer) = match self.secrets_of(webhook) {
+            // Nothing of this is the receiver's doing: it costs none of the attempts that it has.
+            Err(error) => (Attempt::Setback { error }, None),
+            Ok(secrets) => {
+                let signature = signature::sign(&secrets, &job.id, at.as_second(), body.as_bytes());
+                match headers(webhook, job, at, signature) {
+                    Err(error) => (Attempt::Hopeless { error: error.to_string() }, None),
+                    Ok(headers) => {
+                        let body = body.into();
+                        let answer = self.outbound.post(&webhook.url, headers, body, webhook.timeout).await;
+                        (judge(&answer), answer.ok())
+                    }
+                }
+            }
+        };
         let error = match &attempt {
             Attempt::Done => None,
             Attempt::Failed { error, .. } | Attempt::Setback { error } | Attempt::Hopeless { error } => {
                 Some(error.clone())
             }
         };
-        let answer = answer.as_ref().ok();
         let row = DeliveryRow {
             seq: 0,
             job: job.id.clone(),
@@ -187,7 +200,7 @@ impl Service {
             at: clock::text(at),
             url: webhook.url.to_string(),
             request,
-            status: answer.map(|answer| answer.status.as_u16()),
+            status: answer.as_ref().map(|answer| answer.status.as_u16()),
             response: answer.map(|answer| String::from_utf8_lossy(&answer.body).into_owned()),
             error,
             duration_ms: u32::try_from(started.elapsed().as_millis()).unwrap_or(u32::MAX),

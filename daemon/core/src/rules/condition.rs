@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use cel::common::ast::IdedExpr;
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, Value};
 use serde_json::Value as Json;
 
@@ -63,6 +63,35 @@ impl Condition {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The members of these variables that it reads, as in `doc.title`.
+    #[must_use]
+    pub fn members_of(&self, variables: &[&str]) -> Vec<&str> {
+        let mut found = Vec::new();
+        let mut rest = vec![&*self.root];
+        while let Some(expression) = rest.pop() {
+            match &expression.expr {
+                Expr::Select(select) => {
+                    if matches!(&select.operand.expr, Expr::Ident(name) if variables.contains(&name.as_str()))
+                    {
+                        found.push(select.field.as_str());
+                    }
+                    rest.push(&select.operand);
+                }
+                Expr::Call(call) => rest.extend(call.target.as_deref().into_iter().chain(&call.args)),
+                Expr::List(list) => rest.extend(&list.elements),
+                Expr::Map(map) => {
+                    for entry in &map.entries {
+                        if let EntryExpr::MapEntry(entry) = &entry.expr {
+                            rest.extend([&entry.key, &entry.value]);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
     }
 
     /// Whether it holds for what is told: the members of an object.

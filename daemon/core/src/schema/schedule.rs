@@ -120,8 +120,13 @@ fn read_at(reader: &mut Reader<'_>, at: &At<'_>, zone: &TimeZone) -> Option<Timi
 }
 
 fn read_catch_up(reader: &mut Reader<'_>, at: &At<'_>) -> Option<CatchUp> {
-    if !matches!(at.node.value, Yaml::Map(_)) {
-        return reader.word(at, "catch_up", &[("none", CatchUp::None), ("last", CatchUp::Last)]);
+    match &at.node.value {
+        Yaml::Map(_) => {}
+        Yaml::Text(text) if text == "all" => {
+            reader.refuse(at, "all of how many is not said", "write { all: 10 }");
+            return None;
+        }
+        _ => return reader.word(at, "catch_up", &[("none", CatchUp::None), ("last", CatchUp::Last)]),
     }
     let mut section = reader.section(at)?;
     let all = section.take("all");

@@ -11,6 +11,7 @@ use super::function::duration;
 use super::hook::{read_on, read_retry};
 use super::reader::{At, Reader, join, shorten};
 use super::units::show_duration;
+use super::users::USERS;
 use super::yaml::Yaml;
 use super::{HookOn, Retry, Schema};
 use crate::limits::{WEBHOOK_HEADERS_MAX, WEBHOOK_SECRETS_MAX, WEBHOOK_URL_MAX_BYTES, WEBHOOKS_MAX};
@@ -20,7 +21,7 @@ use crate::rules::Condition;
 const TIMEOUTS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(15), Duration::from_secs(60)];
 
 /// Headers that are ours, or that frame the request; what starts with `webhook-` is, too.
-const OWN_HEADERS: [&str; 9] = [
+const OWN_HEADERS: [&str; 11] = [
     "host",
     "content-length",
     "content-type",
@@ -30,6 +31,8 @@ const OWN_HEADERS: [&str; 9] = [
     "upgrade",
     "trailer",
     "user-agent",
+    "expect",
+    "keep-alive",
 ];
 
 /// A request to somebody else whenever something happens.
@@ -93,7 +96,7 @@ pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) ->
         None => missing(reader, at, "secret", "add secret: the name of a secret, set by `alyx secrets set`"),
     };
     let condition = match (&condition, &on) {
-        (Some(at), Some(on)) => read_condition(reader, at, on).map(Some),
+        (Some(at), Some(on)) => read_condition(reader, at, on, schema).map(Some),
         _ => Some(None),
     };
     let headers = headers.map(|at| read_headers(reader, &at)).unwrap_or_default();
@@ -106,7 +109,15 @@ pub(super) fn read_one(reader: &mut Reader<'_>, at: &At<'_>, schema: &Schema) ->
 
 fn read_url(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Url> {
     let text = reader.text(at)?;
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    // The URL standard mends what nobody means: it drops line breaks, and finds a host behind `///`.
+    let plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.has_host()
+            && url.port() != Some(0)
+            && !text.contains(|letter: char| letter.is_control() || letter == ' ' || letter == '\\')
+            && !text.contains(":///")
+    };
+    let url = Url::parse(text).ok().filter(plain);
     let Some(url) = url.filter(|_| text.len() <= WEBHOOK_URL_MAX_BYTES) else {
         let message = format!("\"{}\" is no address that requests can go to", shorten(text));
         reader.refuse(at, message, "write an http or https URL");
@@ -143,19 +154,40 @@ pub(super) fn read_secrets(reader: &mut Reader<'_>, at: &At<'_>) -> Option<Vec<S
     Some(names)
 }
 
-fn read_condition(reader: &mut Reader<'_>, at: &At<'_>, on: &HookOn) -> Option<Condition> {
+fn read_condition(reader: &mut Reader<'_>, at: &At<'_>, on: &HookOn, schema: &Schema) -> Option<Condition> {
     let variables: &[&str] = match on {
         HookOn::Documents { .. } => &["collection", "action", "id", "seq", "identity", "doc", "old"],
         HookOn::Auth(_) => &["action", "id", "identity", "doc"],
         HookOn::Event(_) => &["event", "id", "identity", "payload"],
     };
     match Condition::compile(reader.text(at)?, variables) {
-        Ok(condition) => Some(condition),
+        Ok(condition) => {
+            let unknown = unknown_field(&condition, on, schema);
+            if let Some(field) = &unknown {
+                let message = format!("there is no field \"{field}\" that webhooks are told of");
+                reader.refuse(at, message, "fields that are hidden or internal are not told");
+            }
+            unknown.is_none().then_some(condition)
+        }
         Err(message) => {
             reader.refuse(at, message, "");
             None
         }
     }
+}
+
+/// A field that a condition reads and no document that is told has.
+fn unknown_field(condition: &Condition, on: &HookOn, schema: &Schema) -> Option<String> {
+    let collection = match on {
+        HookOn::Documents { collection, .. } => collection.as_str(),
+        HookOn::Auth(_) => USERS,
+        HookOn::Event(_) => return None,
+    };
+    let collection = schema.collections.get(collection)?;
+    let is_told =
+        |name: &str| collection.field(name).is_some_and(|(_, field)| !field.hidden && !field.internal);
+    let fields = condition.members_of(&["doc", "old"]);
+    fields.into_iter().find(|name| !is_told(name)).map(str::to_owned)
 }
 
 fn read_headers(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, String> {
@@ -183,7 +215,14 @@ fn read_headers(reader: &mut Reader<'_>, at: &At<'_>) -> BTreeMap<String, String
             reader.refuse(&item, "is not a value of a header", "write at most 1,000 characters of ASCII");
             continue;
         }
-        headers.insert(name, value.to_owned());
+        if headers.insert(name, value.to_owned()).is_some() {
+            reader.report(
+                item.key,
+                &item.path,
+                "this header is there already",
+                "names differ by more than case",
+            );
+        }
     }
     headers
 }
@@ -245,15 +284,24 @@ mod tests {
         check("{ on: posts, url: 'https://a.example', secret: S }", "the webhook has no id");
         check("{ id: w, on: posts, secret: S }", "the webhook has no url");
         check("{ id: w, on: posts, url: 'https://a.example' }", "the webhook has no secret");
-        check(
-            "{ id: w, on: posts, url: 'ftp://a.example', secret: S }",
-            "no address that requests can go to",
-        );
+        for url in [
+            "ftp://a.example",
+            "http:///x",
+            "http://a.example:0/",
+            "http://a.example/\\r\\nX: y",
+            "http:\\\\a",
+        ] {
+            let webhook = format!("{{ id: w, on: posts, url: \"{url}\", secret: S }}");
+            check(&webhook, "no address that requests can go to");
+        }
+        check(&with("headers: { X-Shop: a, x-shop: b }"), "there already");
+        check(&with("headers: { Expect: 100-continue }"), "set for every request");
         check("{ id: w, on: posts, url: 'https://u:p@a.example', secret: S }", "a user or a password");
         check("{ id: w, on: zzz, url: 'https://a.example', secret: S }", "there is no collection");
         check("{ id: w, on: posts, url: 'https://a.example', secret: a b }", "not a name of a secret");
         check(&with("condition: 'payload.x == 1'"), "there is no \"payload\"");
         check(&with("condition: 'doc.x =='"), "syntax error");
+        check(&with("condition: \"size(old.x + 'a') == 1\""), "there is no field \"x\"");
         check(&with("headers: { Host: a }"), "is set for every request");
         check(&with("headers: { Webhook-Id: a }"), "is set for every request");
         check(&with("timeout: 2h"), "must be a duration");

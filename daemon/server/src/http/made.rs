@@ -17,7 +17,8 @@ pub async fn list<K: Keeper>(
     State(app): State<App>,
     AdminCaller(_): AdminCaller,
 ) -> Result<Response, ApiError> {
-    let all: Vec<Value> = K::of(&app).registry().list().into_iter().map(shape).collect();
+    let keeper = K::of(&app);
+    let all: Vec<Value> = keeper.registry().list().into_iter().map(|one| shape(keeper, one)).collect();
     Ok(json(StatusCode::OK, value!({ K::PLURAL: all }).to_string()))
 }
 
@@ -86,15 +87,17 @@ fn read(body: &JsonBody) -> Result<(Map<String, Value>, Option<bool>), ApiError>
 }
 
 fn shown<K: Keeper>(status: StatusCode, app: &App, id: &str) -> Result<Response, ApiError> {
-    Ok(json(status, shape(K::of(app).registry().get(id)?).to_string()))
+    let keeper = K::of(app);
+    Ok(json(status, shape(keeper, keeper.registry().get(id)?).to_string()))
 }
 
-fn shape(one: Shown) -> Value {
+fn shape<K: Keeper>(keeper: &K, one: Shown) -> Value {
+    let problem = one.problem.or_else(|| keeper.problem(&one.id));
     value!({
         "id": one.id,
         "definition": one.definition,
         "enabled": one.enabled,
         "source": if one.in_schema { "schema" } else { "api" },
-        "problem": one.problem,
+        "problem": problem,
     })
 }

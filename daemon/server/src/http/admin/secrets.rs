@@ -23,12 +23,15 @@ struct NewSecret {
     value: String,
 }
 
-/// `GET /api/admin/secrets`: 200 with what is set and what functions ask for, by name.
+/// `GET /api/admin/secrets`: 200 with what is set, and what functions, webhooks and inbound paths ask for,
+/// by name.
 pub async fn list(State(app): State<App>, AdminCaller(_): AdminCaller) -> Result<Response, ApiError> {
     let (kept, catalog) = (app.secrets.all(), app.catalog.load_full());
     let functions = &catalog.schema.functions;
-    let names: BTreeSet<&String> =
-        kept.keys().chain(functions.values().flat_map(|function| &function.secrets)).collect();
+    let asked = functions.values().flat_map(|function| &function.secrets);
+    let signing = app.webhooks.names_of_secrets();
+    let checking = catalog.schema.inbound.iter().flat_map(|inbound| &inbound.secrets);
+    let names: BTreeSet<&String> = kept.keys().chain(asked).chain(&signing).chain(checking).collect();
     let row = |name: &String| {
         let secret = kept.get(name);
         let users = functions.values().filter(|function| function.secrets.contains(name));
