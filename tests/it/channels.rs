@@ -265,6 +265,13 @@ async fn events_reach_channels_that_name_them() {
         assert_eq!(said, expected);
     }
     assert_eq!(told.next_within(A_WHILE).await, None);
+    // Nobody says what looks like an event, not even who may say anything.
+    let say = |channel: &str, event: &str| json!({ "channel": channel, "event": event, "payload": 1 });
+    let forged = admin.post("/api/realtime", say("orders", "order.paid")).await;
+    let problem = forged.expect_error(422, "validation_failed");
+    assert!(problem.detail.contains("is an event of the project"), "{problem:?}");
+    admin.post("/api/realtime", say("orders", "order.lost")).await.expect_status(204);
+    assert_eq!(told.expect("broadcast").await["event"], "order.lost");
     server.stop().await;
 }
 

@@ -221,6 +221,18 @@ async fn m32_a_token_that_ends_stops_what_is_told_until_there_is_another() {
     assert_eq!(told.next_within(A_WHILE).await, None, "nothing is told by a token that has ended");
     told.say(json!({ "type": "subscribe", "id": "more", "collection": "posts" })).await;
     assert_eq!(told.expect("error").await["problem"]["code"], "invalid_token");
+    let mut bad = Socket::open(&server.anon()).await;
+    bad.say(json!({ "type": "subscribe", "id": "before", "collection": "posts" })).await;
+    assert_eq!(bad.expect_about("before").await["type"], "snapshot");
+    bad.say(json!({ "type": "auth", "token": "nonsense" })).await;
+    bad.say(json!({ "type": "subscribe", "id": "after", "collection": "posts" })).await;
+    assert_eq!(bad.expect("error").await["problem"]["code"], "invalid_token");
+    let refused = bad.expect_about("after").await;
+    assert_eq!(refused["problem"]["code"], "invalid_token", "nobody becomes anonymous: {refused}");
+    let fresh = server.anon().login("ada@example.org", PASSWORD).await;
+    bad.say(json!({ "type": "auth", "token": fresh.token() })).await;
+    bad.say(json!({ "type": "subscribe", "id": "after", "collection": "posts" })).await;
+    assert_eq!(bad.expect_about("after").await["type"], "snapshot");
     told.say(json!({ "type": "auth", "token": "nonsense" })).await;
     assert_eq!(told.expect("error").await["problem"]["code"], "invalid_token");
     let ada = server.anon().login("ada@example.org", PASSWORD).await;
@@ -303,6 +315,8 @@ async fn m34_nobody_speaks_for_another_or_sees_what_is_theirs() {
         (json!({ "collection": "posts", "where": { "internal_note": "x" } }), "invalid_parameter"),
         (json!({ "collection": "posts", "fields": "hidden_note" }), "invalid_parameter"),
         (json!({ "collection": "posts", "limit": 501 }), "invalid_parameter"),
+        (json!({ "collection": "posts", "limit": 0 }), "invalid_parameter"),
+        (json!({ "collection": "posts", "limit": "10" }), "validation_failed"),
         (json!({ "collection": "posts", "search": "x" }), "validation_failed"),
         (json!({ "collection": "posts", "since": "yesterday" }), "validation_failed"),
     ];
@@ -310,7 +324,8 @@ async fn m34_nobody_speaks_for_another_or_sees_what_is_theirs() {
         let mut message = json!({ "type": "subscribe", "id": "other" });
         message.as_object_mut().unwrap().extend(wanted.as_object().unwrap().clone());
         his.say(message.clone()).await;
-        assert_eq!(his.expect("error").await["problem"]["code"], code, "{message}");
+        let said = his.expect("error").await;
+        assert_eq!((&said["problem"]["code"], &said["id"]), (&json!(code), &json!("other")), "{message}");
     }
     server.stop().await;
 }

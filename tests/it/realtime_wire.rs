@@ -47,6 +47,15 @@ async fn events_are_managed_by_requests() {
         (answer.status == 404).then_some(())
     })
     .await;
+    // One connection for several subscriptions.
+    let both = "?subscribe=%7B%22id%22:%22a%22,%22collection%22:%22posts%22%7D&subscribe=%7B%22id%22:%22b%22,%22collection%22:%22posts%22,%22limit%22:1%7D";
+    let mut told = Events::open(&ada, both).await;
+    told.next().await;
+    let mut begun = [told.next().await, told.next().await];
+    begun.sort_by_key(|said| said["id"].to_string());
+    assert!(begun.iter().all(|said| said["type"] == "snapshot"), "{begun:?}");
+    assert_eq!((&begun[0]["id"], &begun[1]["id"]), (&json!("a"), &json!("b")));
+    drop(told);
     let anon = server.anon();
     let bad = "/api/realtime?subscribe=%7B%22id%22%3A%22x%22%2C%22collection%22%3A%22nowhere%22%7D";
     let headers = [("accept", "text/event-stream")];

@@ -28,12 +28,18 @@ impl QueryPairs {
         Ok(Self(pairs))
     }
 
-    /// Checks that nothing but `known` is there, and nothing twice.
+    /// Checks that nothing but `known` is there.
+    pub fn known(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            Some((name, _)) => Err(invalid(format!("Unknown query parameter {name:?}."))),
+            None => Ok(()),
+        }
+    }
+
+    /// The same, and that nothing is there twice.
     pub fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        self.known(known)?;
         for (index, (name, _)) in self.0.iter().enumerate() {
-            if !known.contains(&name.as_str()) {
-                return Err(invalid(format!("Unknown query parameter {name:?}.")));
-            }
             if self.0[..index].iter().any(|(earlier, _)| earlier == name) {
                 return Err(invalid(format!("The query parameter {name:?} may be given once.")));
             }

@@ -24,7 +24,7 @@ pub async fn open(State(app): State<App>, request: Request) -> Result<Response, 
     let (mut parts, _) = request.into_parts();
     let caller = Caller::from_request_parts(&mut parts, &app).await?;
     let query = QueryPairs::parse(parts.uri.query().unwrap_or_default())?;
-    query.only(&["subscribe"])?;
+    query.known(&["subscribe"])?;
     let wanted: Vec<&str> = query.0.iter().map(|(_, text)| text.as_str()).collect();
     if parts.headers.contains_key(header::UPGRADE) {
         check_origin(&parts.headers, &app.config.cors.allowed_origins)?;

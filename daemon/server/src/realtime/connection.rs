@@ -43,6 +43,8 @@ pub struct Connection {
 pub struct State {
     pub identity: Identity,
     pub credential: Credential,
+    /// The last token that was shown is not valid: nothing is done for whoever the client is not.
+    pub refused: bool,
     pub subscriptions: HashMap<String, Subscription>,
     /// Channels that it is in, by name.
     pub present: HashMap<String, Handle>,
@@ -94,6 +96,7 @@ impl Connection {
             told_expired: AtomicBool::new(false),
             state: Mutex::new(State {
                 identity: who.identity,
+                refused: false,
                 credential: who.credential,
                 subscriptions: HashMap::new(),
                 present: HashMap::new(),

@@ -102,6 +102,7 @@ impl Reason {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object with a `type`")]
 struct Kind {
     #[serde(rename = "type")]
     kind: String,
@@ -217,6 +218,19 @@ pub fn read(text: &str) -> Result<Said, ApiError> {
             ),
         )),
     }
+}
+
+/// The id that a message `subscribe` gives, also one that is wrong otherwise: so a client knows which of its
+/// subscriptions did not begin.
+pub fn id_of_subscribe(text: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(rename = "type")]
+        kind: String,
+        id: String,
+    }
+    let Named { kind, id } = parse(text).ok()?;
+    (kind == "subscribe" && check_id(&id).is_ok()).then_some(id)
 }
 
 /// Reads a message `subscribe`, of which `type` may be left out.

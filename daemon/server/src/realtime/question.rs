@@ -95,11 +95,13 @@ impl Question {
 }
 
 fn read(reading: Reading<'_>, entry: &CollectionEntry, wanted: &Wanted) -> Result<ListQuery, ApiError> {
-    let mut query = parse_list(reading, &wanted.params)?;
-    if query.limit > REALTIME_LIMIT_MAX {
-        let detail = format!("A subscription holds at most {REALTIME_LIMIT_MAX} documents.");
+    let limit = wanted.params.iter().find(|(name, _)| name == "limit");
+    let in_bounds = |text: &str| text.parse().is_ok_and(|limit| (1..=REALTIME_LIMIT_MAX).contains(&limit));
+    if limit.is_some_and(|(_, text)| !in_bounds(text)) {
+        let detail = format!("A subscription holds 1 to {REALTIME_LIMIT_MAX} documents.");
         return Err(ApiError::new(Code::InvalidParameter, detail));
     }
+    let mut query = parse_list(reading, &wanted.params)?;
     let (place, field) = entry.collection.primary();
     if !query.sight.may_ask(place, field) {
         return Err(ApiError::new(Code::Forbidden, "Ids are not shown, so there is nothing to tell."));

@@ -66,7 +66,10 @@ impl Hub {
         }
         let said = match message::read(text) {
             Ok(said) => said,
-            Err(error) => return connection.outbox.put(message::error(None, &error.into_problem())),
+            Err(error) => {
+                let id = message::id_of_subscribe(text);
+                return connection.outbox.put(message::error(id.as_deref(), &error.into_problem()));
+            }
         };
         let id = match &said {
             Said::Subscribe { id, .. } | Said::Listen { id, .. } | Said::Unsubscribe { id } => {
@@ -81,12 +84,21 @@ impl Hub {
 
     async fn carry_out(&self, connection: &Arc<Connection>, said: Said) -> Result<(), ApiError> {
         let _turn = connection.turn.lock().await;
-        if matches!(said, Said::Listen { .. } | Said::Broadcast(_) | Said::Presence { .. }) {
+        let acts = matches!(said, Said::Listen { .. } | Said::Broadcast(_) | Said::Presence { .. });
+        if (acts || matches!(said, Said::Subscribe { .. })) && connection.lock().refused {
+            let detail = "The access token was refused; send `auth` with a valid one.";
+            return Err(ApiError::new(Code::InvalidToken, detail));
+        }
+        if acts {
             self.be_certain(connection).await?;
         }
         match said {
             Said::Ping => connection.outbox.put(Message::own(r#"{"id":null,"type":"pong"}"#.to_owned())),
-            Said::Auth { token } => self.authenticate(connection, &token).await?,
+            Said::Auth { token } => {
+                let authenticated = self.authenticate(connection, &token).await;
+                connection.lock().refused = authenticated.is_err();
+                authenticated?;
+            }
             Said::Subscribe { id, wanted } => self.subscribe(connection, &id, wanted)?,
             Said::Listen { id, channel } => self.listen(connection, &id, &channel).await?,
             Said::Broadcast(said) => {

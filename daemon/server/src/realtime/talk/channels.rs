@@ -24,7 +24,8 @@ impl Hub {
     /// Says something on a channel, as somebody who has no connection.
     ///
     /// # Errors
-    /// `channel_not_found`, what is wrong with it, or that it is not allowed.
+    /// `channel_not_found`, what is wrong with it, or that it is not allowed. What the channel tells of by
+    /// itself is nothing to be said.
     pub async fn broadcast(
         &self,
         who: &Identity,
@@ -40,6 +41,11 @@ impl Hub {
         let catalog = self.0.catalog.load_full();
         let (name, entry) = find(&catalog, channel)?;
         self.allow(&entry, name.broadcasting(event, &payload), who, facts).await?;
+        if entry.config.events.contains(event) {
+            // Who listens could not tell it from the real one.
+            let detail = format!("`{event}` is an event of the project, which is told when it is published.");
+            return Err(ApiError::new(Code::ValidationFailed, detail));
+        }
         // Nobody listens to a channel that there is not.
         let Some(channel) = self.0.channels.get(channel) else { return Ok(()) };
         let _turn = channel.turn.lock().await;
