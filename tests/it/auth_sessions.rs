@@ -37,6 +37,9 @@ async fn m09_logout_ends_one_session_and_logout_all_every_one_also_after_a_resta
     let server = lab().await;
     let first = server.user("ada").await;
     let (second, third) = (login(&server, "ada").await, login(&server, "ada").await);
+    // An access token alone does not say which session, and nobody is to believe it did.
+    first.post("/api/auth/logout", json!({})).await.expect_error(422, "validation_failed");
+    first.get_path("/api/auth/me").await.expect_ok();
     first.post("/api/auth/logout", refresh_of(first.session())).await.expect_status(204);
     assert_ended(&server.anon(), &[&first]).await;
     assert!(is_signed_in(&second).await && is_signed_in(&third).await);
