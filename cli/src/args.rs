@@ -254,30 +254,32 @@ pub enum ExecutionsCommand {
         id: String,
     },
     /// Print executions as they end
-    Tail(TailFilter),
+    Tail(WhichExecutions),
 }
 
 #[derive(Debug, Args)]
 pub struct ExecutionFilter {
-    /// Only of this function
-    #[arg(long, value_name = "NAME")]
-    pub function: Option<String>,
-    /// Only with this outcome: ok, error, ended or cancelled
-    #[arg(long, value_name = "OUTCOME")]
-    pub outcome: Option<String>,
+    #[command(flatten)]
+    pub which: WhichExecutions,
     /// At most this many
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub limit: u32,
 }
 
 #[derive(Debug, Args)]
-pub struct TailFilter {
+pub struct WhichExecutions {
     /// Only of this function
     #[arg(long, value_name = "NAME")]
     pub function: Option<String>,
-    /// Only with this outcome: ok, error, ended or cancelled
+    /// Only with this outcome: ok, error, timeout, oom, killed, crashed, cancelled or refused
     #[arg(long, value_name = "OUTCOME")]
     pub outcome: Option<String>,
+    /// Only with this cause: http, hook, inbound or schedule
+    #[arg(long, value_name = "TRIGGER")]
+    pub trigger: Option<String>,
+    /// Only of the request or job with this id
+    #[arg(long, value_name = "ID")]
+    pub request: Option<String>,
 }
 
 #[derive(Debug, Args)]

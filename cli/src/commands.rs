@@ -35,7 +35,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::exit::{Failure, root_cause};
+use crate::exit::{Exit, Failure, root_cause};
 
 /// A line of a stream is one object; more is not one.
 const LINE_MAX_BYTES: usize = 1 << 20;
@@ -96,7 +96,9 @@ pub async fn each_line(
             return Err(Failure::new("a line of the stream is too long"));
         }
     }
-    Ok(())
+    let mut failure = Failure::new("the daemon ended the stream");
+    failure.exit = Exit::NotReachable;
+    Err(failure.hint("it is stopping, or what was followed is not declared any more"))
 }
 
 /// A cell of a table: text as it is, nothing for null, JSON for the rest.

@@ -160,3 +160,25 @@ async fn old_records_are_removed() {
     wait_for("the sweep", Duration::from_secs(60), async || (count(&server).await == 2).then_some(())).await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_log_of_a_function_outlives_the_daemon() {
+    let code = "export default (ctx) => { ctx.log(`said ${ctx.input.n}`); };";
+    let schema = "version: 1\nfunctions: { f: { runtime: node, rules: { invoke: 'true' } } }\n";
+    let mut project = Project::schema(schema).with("functions/f/index.js", code);
+    let mut expected = Vec::new();
+    for n in 0..3 {
+        let server = TestServer::start(project).await;
+        server.anon().invoke("f", json!({ "n": n })).await.expect_status(204);
+        expected.push(format!("said {n}"));
+        // Once each, in order, and with the call that it belongs to.
+        let said = server.cli().run(&["--json", "functions", "logs", "f"]).await.expect_ok().json();
+        let lines = said["lines"].as_array().unwrap();
+        let messages: Vec<&str> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+        assert_eq!(messages, expected);
+        assert!(lines.iter().all(|line| line["execution"].is_string()), "{said}");
+        let last = server.cli().run(&["logs", "--function", "f", "-n", "1"]).await.expect_ok();
+        assert!(last.out.trim_end().ends_with(&expected[n]) && last.out.lines().count() == 1, "{last:?}");
+        project = server.stop().await;
+    }
+}

@@ -155,6 +155,9 @@ async fn changes_and_refuses(runtime: &str, project: Project) {
         assert!(!answer.text().contains("canary"), "{answer}");
         answer.expect_error(502, "hook_failed");
     }
+    // Also what no call of the function knows is in its log.
+    let log = server.cli().run(&["functions", "logs", "check"]).await.expect_ok().out;
+    assert!(log.contains("the hook check failed: it must return nothing or { doc: "), "{log}");
     anon.get("posts", "b").await.expect_error(404, "document_not_found");
 
     anon.create("posts", json!({ "id": "k", "title": "keep" })).await.expect_created();

@@ -44,5 +44,8 @@ pub enum JobsCommand {
         /// Only of this kind
         #[arg(long, value_name = "KIND")]
         kind: Option<String>,
+        /// Also those that were given up: nobody can have them carried out any more
+        #[arg(long)]
+        yes: bool,
     },
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::functions::log_line;
 use super::{cell, each_line, milliseconds, rows};
-use crate::args::{Executions, ExecutionsCommand, Target};
+use crate::args::{Executions, ExecutionsCommand, Target, WhichExecutions};
 use crate::client::{Client, escape};
 use crate::exit::{Exit, Failure};
 use crate::print::{self, Output};
@@ -13,13 +13,13 @@ pub async fn run(args: Executions, target: &Target, output: Output) -> Result<Ex
     let client = Client::new(target)?;
     match args.command {
         ExecutionsCommand::List(filter) => {
-            let mut query = filters(filter.function, filter.outcome);
+            let mut query = query_of(filter.which);
             query.push(("limit", filter.limit.to_string()));
             list(&client, &query, output).await?;
         }
         ExecutionsCommand::Show { id } => show(&client, &id, output).await?,
-        ExecutionsCommand::Tail(filter) => {
-            let mut query = filters(filter.function, filter.outcome);
+        ExecutionsCommand::Tail(which) => {
+            let mut query = query_of(which);
             query.push(("follow", "true".to_owned()));
             tail(&client, &query, output).await?;
         }
@@ -27,10 +27,10 @@ pub async fn run(args: Executions, target: &Target, output: Output) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-fn filters(function: Option<String>, outcome: Option<String>) -> Vec<(&'static str, String)> {
-    let function = function.map(|value| ("function", value));
-    let outcome = outcome.map(|value| ("outcome", value));
-    function.into_iter().chain(outcome).collect()
+fn query_of(which: WhichExecutions) -> Vec<(&'static str, String)> {
+    let WhichExecutions { function, outcome, trigger, request } = which;
+    let given = [("function", function), ("outcome", outcome), ("trigger", trigger), ("request_id", request)];
+    given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 async fn list(client: &Client, query: &[(&str, String)], output: Output) -> Result<(), Failure> {
@@ -43,7 +43,10 @@ async fn list(client: &Client, query: &[(&str, String)], output: Output) -> Resu
         print::note("no executions");
         return Ok(());
     }
-    print::table(&["ID", "STARTED", "FUNCTION", "OUTCOME", "QUEUE", "RUN", "STATUS", "CODE"], &table)
+    print::table(
+        &["ID", "STARTED", "FUNCTION", "TRIGGER", "OUTCOME", "QUEUE", "RUN", "STATUS", "CODE"],
+        &table,
+    )
 }
 
 fn summary(row: &Value) -> Vec<String> {
@@ -51,6 +54,7 @@ fn summary(row: &Value) -> Vec<String> {
         cell(row, "id"),
         cell(row, "started_at"),
         cell(row, "function"),
+        cell(row, "trigger"),
         cell(row, "outcome"),
         milliseconds(row, "queue_us"),
         milliseconds(row, "run_us"),

@@ -26,12 +26,17 @@ pub async fn run(args: Jobs, target: &Target, output: Output) -> Result<Exit, Fa
                 print::note(&format!("{} is carried out again", print::plain(&id)));
             }
         }
-        JobsCommand::Purge { done, kind } => {
+        JobsCommand::Purge { done: false, yes: false, .. } => {
+            let mut failure = Failure::new("what was given up could not be carried out any more".to_owned());
+            failure.exit = Exit::NeedsConfirmation;
+            return Err(failure.hint("look at `alyx jobs list --state dead`, then add --yes"));
+        }
+        JobsCommand::Purge { done, kind, .. } => {
             let state = if done { "done" } else { "dead" };
             let kind = kind.map(|kind| format!("&kind={}", escape(&kind))).unwrap_or_default();
             let answer = client.post(&format!("{PATH}/purge?state={state}{kind}"), Vec::new()).await?;
             let answer: Value = crate::client::json(answer).await?;
-            print::note(&format!("removed {} jobs", answer["removed"]));
+            print::note(&format!("jobs removed: {}", answer["removed"]));
         }
     }
     Ok(Exit::Ok)

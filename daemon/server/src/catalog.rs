@@ -173,7 +173,8 @@ impl Catalogs {
         parts.handle.store(Arc::new(catalog));
         // An account may be another document now.
         parts.users.forget(Touched::All);
-        tracing::info!("the schema is live: {}", changes.join("; "));
+        let changes = if changes.is_empty() { String::new() } else { format!(": {}", changes.join("; ")) };
+        tracing::info!("the schema is live{changes}");
         Reloaded::Live
     }
 }

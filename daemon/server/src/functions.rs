@@ -56,6 +56,7 @@ use alyx_core::identity::{Identity, RequestFacts};
 use alyx_core::schema::FunctionConfig;
 use alyx_store::Store;
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -81,7 +82,7 @@ use crate::tasks::Tasks;
 pub use self::job::{Answer, InvokeError};
 pub use self::limits::INPUT_MAX_BYTES;
 pub use self::options::FunctionsOptions;
-pub use self::recorder::{Execution, OUTCOMES};
+pub use self::recorder::{Execution, OUTCOMES, TRIGGERS};
 pub use self::rule::decide;
 
 /// The function service. A cheap clone.
@@ -100,6 +101,8 @@ struct Service {
     maker: Arc<Maker>,
     mode: Mode,
     stopping: AtomicBool,
+    /// Lines of invocations that began after this are in memory.
+    started: Timestamp,
     /// Ends the supervisor link and the recorder, which outlive everything else.
     stop: watch::Sender<bool>,
 }
@@ -193,6 +196,7 @@ impl Functions {
             maker: Arc::new(maker),
             mode: options.mode,
             stopping: AtomicBool::new(false),
+            started: Timestamp::now(),
             stop,
         }));
         functions.renew();
@@ -202,7 +206,7 @@ impl Functions {
 
     /// Invokes a function and waits for its answer. Dropping this future cancels the invocation.
     pub async fn invoke(&self, call: Invocation) -> Result<Answer, InvokeError> {
-        let refused = |problem| InvokeError { problem: Box::new(problem), execution_id: None };
+        let refused = InvokeError::refused;
         let catalog = self.0.catalog.load_full();
         let (Some(entry), Some(source)) =
             (catalog.function(&call.function), self.0.sources.load().get(&call.function).cloned())
@@ -271,24 +275,42 @@ impl Functions {
         gone.iter().filter_map(|source| source.existing()).for_each(|pool| pool.retire());
     }
 
-    /// The newest lines of a function, oldest first; `None` for an unknown one.
-    pub fn recent_lines(&self, function: &str, count: usize) -> Option<Vec<FunctionLine>> {
-        self.0.sources.load().get(function).map(|source| source.recent(count))
-    }
-
     /// The newest lines of a function, oldest first, and those to come, until it is no longer declared;
-    /// `None` for an unknown one.
-    pub fn follow_lines(
+    /// `None` for an unknown one. What was logged before the start is taken from the records.
+    pub async fn lines(
         &self,
         function: &str,
-        count: usize,
-    ) -> Option<(Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>)> {
-        self.0.sources.load().get(function).map(|source| source.follow(count))
+        count: u32,
+    ) -> Result<Option<(Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>)>, alyx_store::Error> {
+        let known = self.0.sources.load().get(function).map(|source| source.follow(count as usize));
+        let Some((recent, to_come)) = known else { return Ok(None) };
+        let missing = count.saturating_sub(u32::try_from(recent.len()).unwrap_or(u32::MAX));
+        if missing == 0 {
+            return Ok(Some((recent, to_come)));
+        }
+        let earlier = self.0.store.function_log(function, self.0.started, missing).await?;
+        let earlier = earlier.into_iter().map(|(execution, row)| FunctionLine {
+            execution: Some(execution.into()),
+            line: records::line(row),
+        });
+        Ok(Some((earlier.chain(recent).collect(), to_come)))
+    }
+
+    /// Adds a line about a function to its log: what its author has to know and no invocation tells.
+    pub fn complain(&self, function: &str, message: String) {
+        if let Some(source) = self.0.sources.load().get(function) {
+            source.context(&self.0.recorder).complain(message);
+        }
     }
 
     /// Executions from now on, once they are recorded.
     pub fn follow(&self) -> broadcast::Receiver<Arc<Execution>> {
         self.0.recorder.follow()
+    }
+
+    /// Waits until the record of every call that was answered is in the database.
+    pub async fn recorded(&self) {
+        self.0.recorder.flush().await;
     }
 
     /// Ends what waits, lets what runs finish within the grace, stops every worker, writes every
@@ -302,7 +324,7 @@ impl Functions {
         drop(sources);
         self.0.maker.shared.close_all(&ending);
         self.0.maker.tasks.join(until).await;
-        self.0.recorder.flush().await;
+        self.recorded().await;
         self.0.stop.send_replace(true);
     }
 

@@ -121,7 +121,7 @@ impl Service {
         let request_id = facts.request_id.clone();
         let input = call::input_of_moment(&hook, told, doer);
         let answer = Call { hook: &hook, facts, input, request_id }.run(&self.functions).await;
-        call::changes(&hook, answer)
+        call::changes(&self.functions, &hook, answer)
     }
 }
 

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use alyx_core::document::IdKind;
 use alyx_core::identity::{AdminIdentity, Identity, RequestFacts};
 use alyx_core::schema::{Inbound, InboundMode, Retry};
-use alyx_protocol::api::Problem;
 use alyx_store::{DueJob, NewJob, Receipt, Received, Store};
 use http::HeaderMap;
 use jiff::Timestamp;
@@ -250,9 +249,7 @@ impl Service {
         };
         let facts = RequestFacts { time: clock::now_text(), depth: job.depth + 1, ..RequestFacts::default() };
         let invocation = self.invocation(&inbound, facts, input, job.id);
-        let answer: Result<Answer, Problem> =
-            self.functions.invoke(invocation).await.map_err(|error| *error.problem);
-        Attempt::of_function(answer)
+        Attempt::of_function(self.functions.invoke(invocation).await)
     }
 }
 

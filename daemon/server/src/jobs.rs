@@ -11,12 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alyx_core::schema::Retry;
-use alyx_protocol::api::Problem;
 use alyx_store::{DueJob, Store};
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::functions::Answer;
+use crate::functions::{Answer, InvokeError};
 use crate::problem::Code;
 
 pub use self::runner::run;
@@ -65,13 +64,13 @@ const SETBACKS: [Code; 3] = [Code::FunctionQueueFull, Code::FunctionsUnavailable
 
 impl Attempt {
     /// What the answer of a function means for the job that it was for.
-    pub fn of_function(answer: Result<Answer, Problem>) -> Self {
+    pub fn of_function(answer: Result<Answer, InvokeError>) -> Self {
         match answer {
             Ok(answer) if answer.status < 400 => Self::Done,
             Ok(answer) => Self::Failed { error: format!("it answered {}", answer.status), wait: None },
-            Err(problem) => {
-                let error = format!("{}: {}", problem.code, problem.detail);
-                if SETBACKS.iter().any(|code| code.as_str() == problem.code) {
+            Err(failed) => {
+                let error = failed.summary();
+                if SETBACKS.iter().any(|code| code.as_str() == failed.problem.code) {
                     Self::Setback { error }
                 } else {
                     Self::Failed { error, wait: None }

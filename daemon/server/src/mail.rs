@@ -14,9 +14,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use alyx_core::document::IdKind;
 use alyx_store::NewMail;
 use jiff::Timestamp;
 
+use crate::clock::new_key;
 use crate::config;
 use crate::limits::MAIL_LOCALES_MAX;
 use crate::problem::{ApiError, Code};
@@ -110,7 +112,7 @@ impl Mail {
         values: &[(&'static str, String)],
         expires_at: Timestamp,
     ) -> NewMail {
-        let id = uuid::Uuid::now_v7().to_string();
+        let id = new_key(IdKind::Id);
         let values: serde_json::Map<String, serde_json::Value> =
             values.iter().map(|(name, value)| ((*name).to_owned(), value.as_str().into())).collect();
         let text = serde_json::Value::Object(values).to_string();

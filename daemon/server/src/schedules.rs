@@ -276,5 +276,5 @@ async fn carry_out(functions: &Functions, job: DueJob) -> Attempt {
         request_id: job.id,
         trace_id: clock::random_hex::<16>(),
     };
-    Attempt::of_function(functions.invoke(invocation).await.map_err(|error| *error.problem))
+    Attempt::of_function(functions.invoke(invocation).await)
 }

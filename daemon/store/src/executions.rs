@@ -93,6 +93,10 @@ pub struct ExecutionFilter {
     pub function: Option<String>,
     /// With this outcome.
     pub outcome: Option<String>,
+    /// Caused in this way: `http`, `hook`, ….
+    pub trigger: Option<String>,
+    /// Of the request or job with this id.
+    pub request_id: Option<String>,
     /// Recorded before this one, exclusive: the next page.
     pub before_id: Option<String>,
     /// Recorded after this one, exclusive. The oldest of them that the limit allows are answered, so
@@ -125,6 +129,18 @@ impl Store {
     pub fn execution(&self, id: &str) -> Pending<Option<Execution>> {
         let id = id.to_owned();
         self.read(Lane::Point, move |connection| read::one(connection, &id))
+    }
+
+    /// The newest log lines of the executions of a function that started before a time, oldest first, each
+    /// with the id of its execution. At most `limit`, up to [`PAGE_MAX`].
+    pub fn function_log(
+        &self,
+        function: &str,
+        before: Timestamp,
+        limit: u32,
+    ) -> Pending<Vec<(String, LogRow)>> {
+        let (function, limit) = (function.to_owned(), limit.min(PAGE_MAX));
+        self.read(Lane::Scan, move |connection| read::function_log(connection, &function, before, limit))
     }
 
     /// Removes executions beyond the newest `keep`, and those started before `older_than`, oldest

@@ -137,8 +137,10 @@ impl Writing<'_, '_, '_> {
                     let changed =
                         patch.and_then(|patch| patch.apply(&entry.collection, &new, &self.pass.now));
                     new = changed.map_err(|error| {
-                        tracing::warn!(hook, "what the hook {hook} wants to change is wrong: {error}");
                         let problem = ApiError::from(error).into_problem();
+                        let fields = problem.errors.iter().map(|error| error.message.as_str());
+                        let wrong = fields.collect::<Vec<_>>().join("; ");
+                        tracing::warn!(hook, "what the hook {hook} wants to change is wrong: {wrong}");
                         let detail = format!("The hook {hook} wants a document that is not valid.");
                         let error = ApiError::new(Code::HookFailed, detail);
                         refuse(error.with_details(serde_json::json!({ "errors": problem.errors })))

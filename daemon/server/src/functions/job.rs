@@ -43,8 +43,22 @@ pub struct Answer {
 pub struct InvokeError {
     /// For the caller.
     pub problem: Box<Problem>,
+    /// What whoever looks after the project is told besides the code.
+    pub reason: String,
     /// Id of the execution, where there was one.
     pub execution_id: Option<Arc<str>>,
+}
+
+impl InvokeError {
+    /// Of a call that did not become an execution.
+    pub fn refused(problem: Problem) -> Self {
+        Self { reason: problem.detail.clone(), problem: Box::new(problem), execution_id: None }
+    }
+
+    /// Code and reason, for a log or a job.
+    pub fn summary(&self) -> String {
+        format!("{}: {}", self.problem.code, self.reason)
+    }
 }
 
 /// One invocation.
@@ -137,6 +151,7 @@ impl FunctionContext {
             Err(problem) => (problem.status, 0),
         };
         let (error_code, error_message) = verdict.error.unzip();
+        let reason = error_message.clone();
         let kept = self.config.record;
         let output = verdict.result.as_ref().ok().and_then(|(_, _, body)| str::from_utf8(body).ok());
         self.recorder.record(Execution {
@@ -167,7 +182,10 @@ impl FunctionContext {
         let execution_id = job.execution_id;
         let answer = match verdict.result {
             Ok((status, headers, body)) => Ok(Answer { execution_id, status, headers, body }),
-            Err(problem) => Err(InvokeError { problem: Box::new(problem), execution_id: Some(execution_id) }),
+            Err(problem) => {
+                let reason = reason.unwrap_or_else(|| problem.detail.clone());
+                Err(InvokeError { problem: Box::new(problem), reason, execution_id: Some(execution_id) })
+            }
         };
         // The caller may have gone away.
         drop(job.reply.send(answer));
@@ -253,10 +271,15 @@ impl FunctionContext {
     }
 
     fn append(&self, logs: &mut Vec<Line>, message: String) {
+        logs.push(self.complain(message));
+    }
+
+    /// Adds a line of the daemon's own to the recent ones, without secrets.
+    pub fn complain(&self, message: String) -> Line {
         let message = self.secrets.redact(message);
         let line = Line { at: now_text(), level: LogLevel::Error, stream: Stream::System, message };
         self.remember(None, &line);
-        logs.push(line);
+        line
     }
 }
 

@@ -62,6 +62,12 @@ impl Stream {
             Self::System => "system",
         }
     }
+
+    /// From what was stored.
+    pub fn of(text: &str) -> Self {
+        let all = [Self::Log, Self::Stdout, Self::Stderr];
+        all.into_iter().find(|stream| stream.as_str() == text).unwrap_or(Self::System)
+    }
 }
 
 /// A level as stored.
@@ -72,6 +78,12 @@ pub const fn level_text(level: LogLevel) -> &'static str {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     }
+}
+
+/// A level from what was stored.
+pub fn level_of(text: &str) -> LogLevel {
+    let all = [LogLevel::Debug, LogLevel::Info, LogLevel::Warn];
+    all.into_iter().find(|level| level_text(*level) == text).unwrap_or(LogLevel::Error)
 }
 
 /// Cuts the bytes of one pipe into lines of bounded length.

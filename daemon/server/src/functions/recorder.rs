@@ -19,6 +19,9 @@ use super::logs::Line;
 pub const OUTCOMES: [&str; 8] =
     ["ok", "error", "timeout", "oom", "killed", "crashed", "cancelled", "refused"];
 
+/// What causes invocations.
+pub const TRIGGERS: [&str; 4] = ["http", "hook", "inbound", "schedule"];
+
 /// One invocation, as recorded.
 #[derive(Clone, Debug, Serialize)]
 pub struct Execution {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use alyx_store::{ExecutionRow, LogRow, Store};
 use jiff::Timestamp;
 
-use super::logs::{Line, level_text};
+use super::logs::{Line, Stream, level_of, level_text};
 use super::recorder::{Execution, Sink};
+use crate::clock;
 use crate::problem::error_chain;
 
 /// Records go to the store.
@@ -56,6 +57,16 @@ fn log_row(line: &Line) -> LogRow {
         level: level_text(line.level).to_owned(),
         stream: line.stream.as_str().to_owned(),
         message: line.message.clone(),
+    }
+}
+
+/// A line that was recorded.
+pub fn line(row: LogRow) -> Line {
+    Line {
+        at: clock::text(row.at),
+        level: level_of(&row.level),
+        stream: Stream::of(&row.stream),
+        message: row.message,
     }
 }
 

@@ -137,11 +137,6 @@ impl Source {
         self.current.load().as_ref().and_then(|version| version.pool.as_ref().err().cloned())
     }
 
-    /// The recent lines, oldest first.
-    pub fn recent(&self, count: usize) -> Vec<FunctionLine> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner).last(count)
-    }
-
     /// The recent lines, oldest first, and those to come.
     pub fn follow(&self, count: usize) -> (Vec<FunctionLine>, broadcast::Receiver<Arc<FunctionLine>>) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).follow(count)

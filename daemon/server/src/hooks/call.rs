@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::table::word_of_audited;
 use super::{Doer, KIND, Moment, Told};
 use crate::clock;
-use crate::functions::{Answer, Functions, Invocation};
+use crate::functions::{Answer, Functions, Invocation, InvokeError};
 use crate::problem::{ApiError, Code};
 
 /// One run of a hook.
@@ -26,7 +26,7 @@ pub struct Call<'a> {
 
 impl Call<'_> {
     /// Runs the function, for the project.
-    pub async fn run(self, functions: &Functions) -> Result<Answer, Problem> {
+    pub async fn run(self, functions: &Functions) -> Result<Answer, InvokeError> {
         let invocation = Invocation {
             function: self.hook.function.clone(),
             identity: Identity::Admin(AdminIdentity::Project { cause: format!("hook:{}", self.hook.id) }),
@@ -36,7 +36,7 @@ impl Call<'_> {
             request_id: self.request_id,
             trace_id: clock::random_hex::<16>(),
         };
-        functions.invoke(invocation).await.map_err(|error| *error.problem)
+        functions.invoke(invocation).await
     }
 }
 
@@ -95,40 +95,49 @@ struct Input<'a> {
 
 /// What a function answers that has something to say.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with a `doc`")]
 struct Said {
     #[serde(default)]
     doc: Option<Box<RawValue>>,
 }
 
 /// What an answer means: fields to change, nothing, or a refusal. A hook that fails refuses.
-pub fn changes(hook: &Hook, answer: Result<Answer, Problem>) -> Result<Option<Box<RawValue>>, ApiError> {
+pub fn changes(
+    functions: &Functions,
+    hook: &Hook,
+    answer: Result<Answer, InvokeError>,
+) -> Result<Option<Box<RawValue>>, ApiError> {
     let id = &hook.id;
     let failed = |reason: String| {
         tracing::warn!(hook = id, "the hook {id} failed: {reason}");
         ApiError::new(Code::HookFailed, format!("The hook {id} failed. The reason is in its log."))
     };
+    // What is wrong with an answer no invocation knows; the author looks for it in the log.
+    let wrong = |reason: String| {
+        functions.complain(&hook.function, format!("the hook {id} failed: {reason}"));
+        failed(reason)
+    };
     let answer = match answer {
         Ok(answer) => answer,
         // The function's own refusal goes to whoever asked, as it is, and so does the end of a chain.
-        Err(problem)
+        Err(InvokeError { problem, .. })
             if problem.code == Code::HookLoop.as_str()
                 || (400..500).contains(&problem.status) && is_own(&problem) =>
         {
-            return Err(ApiError::from(Problem { hint: None, ..problem }));
+            return Err(ApiError::from(Problem { hint: None, ..*problem }));
         }
-        Err(problem) => return Err(failed(format!("{}: {}", problem.code, problem.detail))),
+        Err(error) => return Err(failed(error.summary())),
     };
     match answer.status {
         400..500 => {
             let detail = format!("The hook {id} refused this.");
             Err(ApiError::from(Problem::new(answer.status, "refused", detail)))
         }
-        500.. => Err(failed(format!("it answered {}", answer.status))),
+        500.. => Err(wrong(format!("it answered {}", answer.status))),
         _ if answer.body.is_empty() || *answer.body == *b"null" => Ok(None),
         _ => {
             let said: Said = serde_json::from_slice(&answer.body)
-                .map_err(|error| failed(format!("it must return nothing or {{ doc: {{ … }} }}: {error}")))?;
+                .map_err(|error| wrong(format!("it must return nothing or {{ doc: {{ … }} }}: {error}")))?;
             Ok(said.doc.filter(|doc| doc.get() != "null"))
         }
     }

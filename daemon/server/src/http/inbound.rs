@@ -124,7 +124,7 @@ mod tests {
             problem.hint = Some("canary".to_owned());
             problem.details = Some(serde_json::json!({ "stack": "canary" }));
             let error = |mode| {
-                let error = InvokeError { problem: Box::new(problem.clone()), execution_id: None };
+                let error = InvokeError::refused(problem.clone());
                 *for_strangers(error, mode).problem
             };
             assert_eq!(error(Mode::Development), problem);

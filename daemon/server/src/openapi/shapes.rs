@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::queries;
 use super::writes::{self, change};
 use crate::documents::USERS;
+use crate::functions::{OUTCOMES, TRIGGERS};
 use crate::limits::SECRET_MAX_BYTES;
 
 /// A reference to a shape. Those of documents and functions depend on which one.
@@ -421,9 +422,11 @@ pub fn page_parameters() -> Vec<(&'static str, Value)> {
 pub fn execution_parameters(operation: &str) -> Vec<(&'static str, Value)> {
     let mut parameters = vec![("limit", json!({ "type": "integer", "minimum": 1, "maximum": 1000 }))];
     if operation == "listExecutions" {
-        for name in ["function", "outcome", "before"] {
+        for name in ["function", "request_id", "before"] {
             parameters.push((name, json!({ "type": "string" })));
         }
+        parameters.push(("outcome", json!({ "enum": OUTCOMES })));
+        parameters.push(("trigger", json!({ "enum": TRIGGERS })));
     }
     parameters
         .push(("follow", json!({ "type": "boolean", "description": "Answers one JSON object a line" })));

@@ -1,5 +1,6 @@
 //! Listing and looking up.
 
+use jiff::Timestamp;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -24,6 +25,12 @@ pub(super) fn list(connection: &Connection, filter: &ExecutionFilter) -> Result<
     }
     if let Some(outcome) = &filter.outcome {
         add("outcome = ?", outcome);
+    }
+    if let Some(trigger) = &filter.trigger {
+        add("trigger = ?", trigger);
+    }
+    if let Some(request_id) = &filter.request_id {
+        add("request_id = ?", request_id);
     }
     if let Some(before) = &before {
         add("seq < ?", before);
@@ -76,14 +83,39 @@ fn logs(connection: &Connection, seq: i64) -> Result<Vec<LogRow>, Error> {
     let mut rows = statement.query(params![seq])?;
     let mut logs = Vec::new();
     while let Some(row) = rows.next()? {
-        logs.push(LogRow {
-            at: time::from_text(&row.get::<_, String>(0)?)?,
-            level: row.get(1)?,
-            stream: row.get(2)?,
-            message: row.get(3)?,
-        });
+        logs.push(log_row(row)?);
     }
     Ok(logs)
+}
+
+pub(super) fn function_log(
+    connection: &Connection,
+    function: &str,
+    before: Timestamp,
+    limit: u32,
+) -> Result<Vec<(String, LogRow)>, Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT l.at, l.level, l.stream, l.message, e.id
+         FROM _alyx_executions e JOIN _alyx_execution_logs l ON l.execution_seq = e.seq
+         WHERE e.function = ? AND e.started_at < ? ORDER BY e.seq DESC, l.line DESC LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![function, time::to_text(before), limit])?;
+    let mut logs = Vec::new();
+    while let Some(row) = rows.next()? {
+        logs.push((row.get(4)?, log_row(row)?));
+    }
+    logs.reverse();
+    Ok(logs)
+}
+
+/// A line from the first four columns.
+fn log_row(row: &Row<'_>) -> Result<LogRow, Error> {
+    Ok(LogRow {
+        at: time::from_text(&row.get::<_, String>(0)?)?,
+        level: row.get(1)?,
+        stream: row.get(2)?,
+        message: row.get(3)?,
+    })
 }
 
 fn execution(row: &Row<'_>) -> Result<Execution, Error> {

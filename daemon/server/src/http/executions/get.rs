@@ -19,6 +19,7 @@ pub async fn get(
     query: QueryPairs,
 ) -> Result<Response, ApiError> {
     query.only(&[])?;
+    app.functions.recorded().await;
     let execution = app.store.execution(&id).await?;
     let Some(execution) = execution else {
         return Err(ApiError::new(Code::ExecutionNotFound, "There is no such execution."));

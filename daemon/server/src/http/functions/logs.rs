@@ -1,5 +1,6 @@
 //! `GET /api/admin/functions/{name}/logs`: the recent lines of a function, whatever invocation or
-//! version they belong to; with `follow=true` also those to come. They are kept in memory; the log of one execution is kept with it.
+//! version they belong to; with `follow=true` also those to come. Those since the start are kept in memory,
+//! earlier ones are taken from the records of executions.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -20,15 +21,16 @@ pub async fn logs(
 ) -> Result<Response, ApiError> {
     query.only(&["limit", "follow"])?;
     let limit = query.number("limit", 100, 1_000)?;
-    let missing = || ApiError::new(Code::FunctionNotFound, format!("There is no function {name:?}."));
-    match query.get("follow") {
-        None | Some("false") => {}
-        Some("true") => {
-            let (known, to_come) = app.functions.follow_lines(&name, limit as usize).ok_or_else(missing)?;
-            return Ok(follow(&app, &known, to_come, |_| true));
-        }
+    let follows = match query.get("follow") {
+        None | Some("false") => false,
+        Some("true") => true,
         Some(_) => return Err(ApiError::new(Code::InvalidParameter, "follow must be true or false.")),
+    };
+    let Some((lines, to_come)) = app.functions.lines(&name, limit).await? else {
+        return Err(ApiError::new(Code::FunctionNotFound, format!("There is no function {name:?}.")));
+    };
+    if follows {
+        return Ok(follow(&app, &lines, to_come, |_| true));
     }
-    let lines = app.functions.recent_lines(&name, limit as usize).ok_or_else(missing)?;
     Ok(answer(StatusCode::OK, json!({ "lines": lines }).to_string()))
 }
