@@ -5,6 +5,7 @@
 const CODE = /^[a-z][a-z0-9_]{0,63}$/;
 const MESSAGE_MAX_BYTES = 8 * 1024;
 const STACK_MAX_BYTES = 32 * 1024;
+const CAUSES_MAX = 8;
 
 /** An error with a stable code, and optionally a status and details for the caller. */
 class AlyxError extends Error {
@@ -47,7 +48,7 @@ function describe(thrown, toJson) {
     status: statusIsValid ? status : undefined,
     message: cut(String(thrown.message ?? thrown), MESSAGE_MAX_BYTES),
     details: details === undefined ? undefined : detailsText(details, toJson),
-    stack: typeof thrown.stack === 'string' ? cut(withoutShim(thrown.stack), STACK_MAX_BYTES) : undefined,
+    stack: typeof thrown.stack === 'string' ? cut(withoutShim(thrown.stack) + causes(thrown), STACK_MAX_BYTES) : undefined,
   };
 }
 
@@ -57,6 +58,15 @@ function withoutShim(stack) {
     .split('\n')
     .filter((line) => !(line.startsWith('    at ') && line.includes(`${__dirname}/`)))
     .join('\n');
+}
+
+/** What caused it, a line each: `fetch` keeps there why it failed. */
+function causes(thrown) {
+  const lines = [];
+  for (let { cause } = thrown; cause instanceof Error && lines.length < CAUSES_MAX; { cause } = cause) {
+    lines.push(`\ncaused by ${cause.name}: ${cause.message}`);
+  }
+  return lines.join('');
 }
 
 function detailsText(details, toJson) {

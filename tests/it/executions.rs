@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const CODE: &str = "export default async (ctx) => {
   switch (ctx.input.do) {
-    case 'fail': throw new Error('on purpose');
+    case 'fail': throw new Error('on purpose', { cause: new TypeError('the root of it') });
     case 'answer': return ctx.respond({ status: 400, body: 'no' });
     case 'long': return 'x'.repeat(2_000_000);
     case 'exit': process.exit(3);
@@ -83,8 +83,12 @@ async fn every_call_leaves_a_record_that_says_how_it_came_out() {
             listed["executions"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
         assert!(ids.contains(&&seen["id"]), "{act}: {listed}");
     }
-    let wrong = server.over_admin_socket().get_path("/api/admin/executions?outcome=ended").await;
-    wrong.expect_error(400, "invalid_parameter");
+    let log = server.cli().run(&["functions", "logs", "f"]).await.expect_ok().out;
+    assert!(log.contains("caused by TypeError: the root of it"), "{log}");
+    for wrong in ["outcome=ended", "trigger=cron"] {
+        let path = format!("/api/admin/executions?{wrong}");
+        server.over_admin_socket().get_path(&path).await.expect_error(400, "invalid_parameter");
+    }
     server.stop().await;
 }
 
