@@ -46,6 +46,9 @@ const LOADS: [(usize, usize); 12] = [
     (5_000, 64),
 ];
 
+/// Rounds of the first load, of which the middle one counts.
+const ROUNDS: usize = 3;
+
 /// 95th percentile of the first load, one in five.
 const BAR_MS: f64 = 20.0;
 
@@ -163,11 +166,23 @@ async fn loads(side: &Side) -> Vec<Row> {
                     && earlier.1 <= load.1
             });
             if !is_hopeless {
-                all.push((load, one_in_five, side.fan_out(load, one_in_five).await));
+                let rounds = if load == LOADS[0] { ROUNDS } else { 1 };
+                let mut measured = Vec::new();
+                for _ in 0..rounds {
+                    measured.push(side.fan_out(load, one_in_five).await);
+                }
+                all.push((load, one_in_five, middle(measured)));
             }
         }
     }
     all
+}
+
+/// The round with the middle 95th percentile: on a host that has other guests, one may be held up.
+fn middle(mut rounds: Vec<Measured>) -> Measured {
+    rounds.sort_by(|one, other| one.p95.total_cmp(&other.p95));
+    let place = rounds.len() / 2;
+    rounds.swap_remove(place)
 }
 
 async fn memory_per_connection(side: &Side, memory_bytes: impl Fn() -> u64) -> f64 {

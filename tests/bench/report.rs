@@ -30,6 +30,8 @@ pub enum Bar {
 pub struct Report {
     /// Of the machine when measuring began.
     load: String,
+    /// What its processors had done by then.
+    before: Ticks,
     figures: Vec<Figure>,
     lines: Vec<[String; 5]>,
 }
@@ -38,7 +40,32 @@ impl Default for Report {
     fn default() -> Self {
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let load = load.split(' ').next().unwrap_or_default().to_owned();
-        Self { load, figures: Vec::new(), lines: Vec::new() }
+        Self { load, before: Ticks::now(), figures: Vec::new(), lines: Vec::new() }
+    }
+}
+
+/// Time of all processors, in ticks since the start of the system (`/proc/stat`, proc(5)).
+#[derive(Clone, Copy, Debug, Default)]
+struct Ticks {
+    busy: f64,
+    /// They had something to do, and the host ran others.
+    stolen: f64,
+}
+
+impl Ticks {
+    fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = stat.lines().next().unwrap_or_default();
+        let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
+        // user nice system idle iowait irq softirq steal
+        let [user, nice, system, _, _, irq, softirq, stolen, ..] = ticks[..] else { return Self::default() };
+        Self { busy: user + nice + system + irq + softirq + stolen, stolen }
+    }
+
+    /// Percent of the busy time.
+    fn stolen_since(self, before: Self) -> f64 {
+        let busy = (self.busy - before.busy).max(1.0);
+        (self.stolen - before.stolen) / busy * 100.0
     }
 }
 
@@ -75,19 +102,21 @@ impl Report {
         let folder = tree::root().join("target/bench");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)?;
-        if page { write_page(&lines, &self.load) } else { Ok(()) }
+        let stolen = Ticks::now().stolen_since(self.before);
+        println!("{stolen:.1} % of the processors' time went to other guests of the host");
+        if page { write_page(&lines, &self.load, stolen) } else { Ok(()) }
     }
 }
 
 /// Puts the table into `docs/performance.md`.
-fn write_page(lines: &[[String; 5]], load: &str) -> io::Result<()> {
+fn write_page(lines: &[[String; 5]], load: &str, stolen: f64) -> io::Result<()> {
     const FROM: &str = "<!-- written by make bench -->\n";
     const TO: &str = "<!-- end -->";
     let path = tree::root().join("docs/performance.md");
     let page = fs::read_to_string(&path)?;
     let (before, rest) = page.split_once(FROM).expect("the page has a place for the table");
     let (_, after) = rest.split_once(TO).expect("the table has an end");
-    let mut table = machine(load);
+    let mut table = machine(load, stolen);
     for (number, line) in lines.iter().enumerate() {
         table.push_str(&format!("| {} |\n", line.join(" | ")));
         if number == 0 {
@@ -98,7 +127,7 @@ fn write_page(lines: &[[String; 5]], load: &str) -> io::Result<()> {
 }
 
 /// What the figures were measured on, and what else ran there.
-fn machine(load: &str) -> String {
+fn machine(load: &str, stolen: f64) -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
@@ -110,7 +139,8 @@ fn machine(load: &str) -> String {
         if loaded { "; other work ran on them, so they are worse than they would be alone" } else { "" };
     let kernel = kernel.trim();
     format!(
-        "Measured on {cores} cores of {model}, Linux {kernel}, with a load of {load} before it began{others}.\n\n"
+        "Measured on {cores} cores of {model}, Linux {kernel}, with a load of {load} before it began{others}.\n\
+         Of the time in which they had something to do, {stolen:.1} % went to other guests of the same host.\n\n"
     )
 }
 
