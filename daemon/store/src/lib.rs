@@ -94,7 +94,8 @@ pub use migrate::{
     Application, Consent, Migration, MigrationRecord, MigrationState, Planned, Report, Restore,
 };
 pub use options::{
-    OnAccounts, OnChange, OnJobs, OpenCheck, Options, SecureDelete, Shipping, Synchronous, Touched,
+    Committed, OnAccounts, OnChange, OnCommit, OnJobs, OpenCheck, Options, SecureDelete, Shipping,
+    Synchronous, Touched,
 };
 pub use passkeys::{AddedPasskey, NewPasskey, Passkey};
 pub use schedules::{Declared, Fired, Firing, NewSchedule, ScheduleRow};

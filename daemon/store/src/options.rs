@@ -36,6 +36,8 @@ pub struct Options {
     pub on_accounts: OnAccounts,
     /// Told of commits after which there may be jobs or events that were not there before.
     pub on_jobs: OnJobs,
+    /// Told of every commit, also of one that failed.
+    pub on_commit: OnCommit,
     /// Keeps every commit in segments, for going back to any moment.
     pub shipping: Option<Shipping>,
     /// Told of every statement that the writer begins, with its text. Tests stop the process there.
@@ -116,6 +118,32 @@ impl Default for OnJobs {
     }
 }
 
+/// A commit, and what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Time until it was on the disk, or failed.
+    pub took: Duration,
+    /// Whether it succeeded.
+    pub succeeded: bool,
+}
+
+/// Called by the writer after each commit. It must return at once.
+#[derive(Clone)]
+pub struct OnCommit(pub Arc<dyn Fn(Committed) + Send + Sync>);
+
+impl fmt::Debug for OnCommit {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("OnCommit")
+    }
+}
+
+impl Default for OnCommit {
+    /// Nobody is told.
+    fn default() -> Self {
+        Self(Arc::new(drop))
+    }
+}
+
 /// When a write counts as done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Synchronous {
@@ -164,6 +192,7 @@ impl Options {
             on_change: OnChange::default(),
             on_accounts: OnAccounts::default(),
             on_jobs: OnJobs::default(),
+            on_commit: OnCommit::default(),
             shipping: None,
             on_statement: None,
         }

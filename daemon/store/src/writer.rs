@@ -31,7 +31,9 @@ use crate::limits::{BATCH_MAX, IDLE_CHECKPOINT, PROBE_PERIOD, PROGRESS_STEPS, WR
 use crate::migrate::guard::Guard;
 use crate::migrate::{self, Restore};
 use crate::queue::{Popped, Queue, Refused};
-use crate::{AuditRow, Error, OnAccounts, OnChange, OnJobs, Options, Touched, backup, time};
+use crate::{
+    AuditRow, Committed, Error, OnAccounts, OnChange, OnCommit, OnJobs, Options, Touched, backup, time,
+};
 use ship::{Ship, ShipShared};
 
 /// The writer's way to the database and what a command may know.
@@ -63,6 +65,7 @@ pub(crate) struct Writer {
     on_change: OnChange,
     on_accounts: OnAccounts,
     on_jobs: OnJobs,
+    on_commit: OnCommit,
     file: OpenedFile,
     write_timeout: Duration,
     shared: Arc<Shared>,
@@ -175,6 +178,7 @@ impl Writer {
             on_change: options.on_change.clone(),
             on_accounts: options.on_accounts.clone(),
             on_jobs: options.on_jobs.clone(),
+            on_commit: options.on_commit.clone(),
             file: OpenedFile::new(&options.path)?,
             write_timeout: options.read_timeout,
             shared: Arc::clone(&shared),
@@ -271,7 +275,9 @@ impl Writer {
         if let Some(ship) = &self.ship {
             ship.begin_commit();
         }
+        let begun = Instant::now();
         let outcome = self.execute("COMMIT");
+        (self.on_commit.0)(Committed { took: begun.elapsed(), succeeded: outcome.is_ok() });
         if let Some(ship) = &mut self.ship {
             ship.end_commit((self.clock)(), last_change);
         }

@@ -84,6 +84,20 @@ impl Store {
         })
     }
 
+    /// How many jobs are not done, by kind and state.
+    pub fn open_jobs(&self) -> Pending<Vec<(String, String, i64)>> {
+        self.read(Lane::Scan, |connection| {
+            // Each half has an index; together they would have none.
+            let mut statement = connection.prepare_cached(
+                "SELECT kind, state, count(*) FROM _alyx_jobs
+                 WHERE state IN ('held', 'pending', 'running') GROUP BY kind, state
+                 UNION ALL SELECT kind, state, count(*) FROM _alyx_jobs WHERE state = 'dead' GROUP BY kind",
+            )?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// A job and its payload.
     pub fn job(&self, id: &str) -> Pending<Option<(JobRow, String)>> {
         let id = id.to_owned();
