@@ -340,6 +340,20 @@ fn a_daemon_that_hangs_is_ended_and_started_again() {
     ok(&mut vm, &format!("rm -r {drop_in} && systemctl daemon-reload && systemctl restart alyxd"));
 }
 
+#[test]
+fn a_clock_that_was_set_is_named() {
+    let mut vm = machine();
+    works(&mut vm);
+    // Forward, as after a long time without a clock, and back.
+    for set in ["+2 hours", "-2 hours"] {
+        ok(&mut vm, &format!("date --set='{set}'"));
+        let health = "curl -sS --fail-with-body http://127.0.0.1:8090/health";
+        until(&mut vm, "the clock is named", &format!("{health} | grep 'the clock was set'"));
+        ok(&mut vm, "journalctl -u alyxd | grep 'the clock was set by'; alyx doctor | grep -i clock");
+        works(&mut vm);
+    }
+}
+
 /// Sends requests one after the other on new connections while a command runs, until some came after it.
 /// Prints what was not answered as it should be.
 #[track_caller]
