@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use alyx_tests::namespace::{in_own, run};
 use alyx_tests::{peers, tree};
 
 /// What a command printed; it succeeds.
@@ -80,6 +81,64 @@ fn packages_are_the_same_twice_and_without_faults() {
 }
 
 /// Where a file of the packages was laid out.
+/// This host's own files, beneath what is written to them: a root of which nothing stays.
+fn root_of_its_own(folder: &Path) -> PathBuf {
+    let [upper, work, root] = ["upper", "work", "root"].map(|name| folder.join(name));
+    run("mount", &["--types", "tmpfs", "tmpfs", &folder.display().to_string()]);
+    for made in [&upper, &work, &root] {
+        fs::create_dir(made).expect("make a folder");
+    }
+    let layers = format!("lowerdir=/,upperdir={},workdir={}", upper.display(), work.display());
+    run("mount", &["--types", "overlay", "overlay", "--options", &layers, &root.display().to_string()]);
+    for shared in ["proc", "dev"] {
+        run("mount", &["--bind", &format!("/{shared}"), &root.join(shared).display().to_string()]);
+    }
+    root
+}
+
+/// No host of this kind is at hand: the root has the libraries and systemd of this one, and a database of
+/// packages of its own. Starting it is shown with the Debian package.
+#[test]
+fn the_rpm_installs_upgrades_and_leaves() {
+    const SELF: &str = "packages::the_rpm_installs_upgrades_and_leaves";
+    if !peers::on_path("rpmbuild") || !in_own(&["--mount"], SELF) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let built = tempfile::tempdir().expect("a folder");
+    build(built.path());
+    let package = package(built.path(), "rpm");
+    let root = root_of_its_own(folder.path());
+    let inside = |script: &str| {
+        let mut command = Command::new("chroot");
+        said(command.arg(&root).args(["/bin/sh", "-euc", script]))
+    };
+    let rpm = |arguments: &[&str], file: Option<&Path>| {
+        let mut command = Command::new("rpm");
+        command.arg("--root").arg(&root).args(["--dbpath", "/var/lib/rpm-of-its-own"]).args(arguments);
+        said(command.args(file))
+    };
+    rpm(&["--initdb"], None);
+    // What it requires is there, but not in this database.
+    rpm(&["--install", "--nodeps"], Some(&package));
+    inside("alyx --version && alyxd check-config --config /etc/alyx/alyx.yaml");
+    inside("id alyx && id alyx-sandbox && getent group alyx-admin");
+    assert_eq!(inside("stat --format='%a %U:%G' /var/lib/alyx/data").trim(), "700 alyx:alyx");
+    assert_eq!(inside("stat --format='%a %U:%G' /var/lib/alyx/project").trim(), "2775 root:alyx-admin");
+    inside("test -f /usr/lib/systemd/system/alyxd.service && test -f /usr/share/man/man1/alyx.1.gz");
+    assert_eq!(rpm(&["--verify", "--nodeps", "alyx"], None), "", "something is not as it was packed");
+
+    // What was edited stays through an upgrade, and beside what is removed.
+    inside("sed -i 's/level: info/level: debug/' /etc/alyx/alyx.yaml && echo kept >/var/lib/alyx/data/kept");
+    rpm(&["--upgrade", "--nodeps", "--replacepkgs"], Some(&package));
+    inside("grep -q 'level: debug' /etc/alyx/alyx.yaml && alyxd check-config --config /etc/alyx/alyx.yaml");
+    rpm(&["--erase", "alyx"], None);
+    inside("grep -q kept /var/lib/alyx/data/kept && grep -q 'level: debug' /etc/alyx/alyx.yaml.rpmsave");
+    let left = inside("find /usr /etc -xdev -name '*alyx*' -not -name '*.rpmsave' -not -path '/usr/src/*'");
+    let left: Vec<_> = left.lines().filter(|path| !["/etc/alyx"].contains(path)).collect();
+    assert!(left.is_empty(), "{left:#?}");
+}
+
 fn stage(folder: &tempfile::TempDir, path: &str) -> PathBuf {
     folder.path().join("stage").join(path.trim_start_matches('/'))
 }
