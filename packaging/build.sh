@@ -60,7 +60,7 @@ for runtime in node python go; do
     done
 done
 install -m 644 packaging/etc/alyx.yaml packaging/etc/supervisor.json "$stage/etc/alyx/"
-install -m 644 packaging/etc/schema.yaml "$stage/usr/share/alyx/"
+install -m 644 packaging/etc/schema.yaml packaging/prometheus/{alerts.yaml,grafana.json} "$stage/usr/share/alyx/"
 install -D -m 644 -t "$stage/usr/lib/systemd/system" systemd/*.{service,socket,slice}
 install -D -m 644 -t "$stage/usr/lib/systemd/system-preset" systemd/50-alyx.preset
 install -D -m 644 systemd/alyx.sysusers.conf "$stage/usr/lib/sysusers.d/alyx.conf"

@@ -67,6 +67,8 @@ pub enum Command {
     Doctor,
     /// Say how the daemon is doing
     Status,
+    /// Show what the daemon does just now, until Ctrl-C
+    Top(Top),
     /// Have the daemon read the project's files again
     Reload,
     /// List and call functions, read their logs
@@ -223,6 +225,16 @@ pub enum FunctionsCommand {
         /// Name of the function
         name: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct Top {
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub every: u32,
+    /// End after this many
+    #[arg(short = 'n', long, value_name = "N")]
+    pub count: Option<u32>,
 }
 
 #[derive(Debug, Args)]

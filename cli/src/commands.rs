@@ -25,6 +25,7 @@ pub mod schema;
 pub mod secrets;
 pub mod status;
 pub mod supervisor_config;
+pub mod top;
 pub mod users;
 pub mod version;
 pub mod webhooks;

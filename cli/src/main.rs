@@ -62,6 +62,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::SupervisorConfig(args) => commands::supervisor_config::run(&args),
         Command::Reload => commands::reload::run(&target, output).await,
         Command::Status => commands::status::run(&target, output).await,
+        Command::Top(args) => commands::top::run(args, &target, output).await,
         Command::Functions(args) => commands::functions::run(args, &target, output).await,
         Command::Executions(args) => commands::executions::run(args, &target, output).await,
         Command::Logs(args) => commands::logs::run(args, &target, output).await,

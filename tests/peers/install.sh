@@ -41,4 +41,14 @@ if ! is_current requirements.txt; then
         failed=1
     fi
 fi
+# Only unpacked: installed it would be a service.
+if [[ ! -x $peers/prometheus/usr/bin/promtool ]] && command -v apt-get >/dev/null; then
+    rm -rf "$peers/prometheus" "$peers/prometheus.new" && mkdir -p "$peers/prometheus.new"
+    if (cd "$peers/prometheus.new" && apt-get download -q prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm ./*.deb); then
+        mv "$peers/prometheus.new" "$peers/prometheus"
+    else
+        printf 'not unpacked: prometheus\n' >&2
+        failed=1
+    fi
+fi
 exit $failed

@@ -77,6 +77,12 @@ pub fn program(name: &str) -> Option<Command> {
     path.exists().then(|| Command::new(path)).or_else(|| missing(name))
 }
 
+/// Prometheus' own tool, unpacked from the host's package; `None` as for [`node`].
+#[must_use]
+pub fn promtool() -> Option<Command> {
+    Some(Command::new(installed("prometheus")?.join("usr/bin/promtool")))
+}
+
 /// Whether a program of the host's package manager is there; if not, that is said, and is a failure
 /// under CI.
 #[must_use]

@@ -41,7 +41,13 @@ impl TestServer {
 
     /// The same with further arguments for `alyx dev`.
     pub async fn start_with(project: Project, arguments: &[&str]) -> Self {
-        let (child, pid, facts) = launch(&project, arguments).await;
+        let (child, pid, facts) = launch(&project, arguments, None).await;
+        Self { project, child, pid, facts }
+    }
+
+    /// The same on a host whose programs are those of a folder.
+    pub async fn start_with_programs(project: Project, folder: &std::path::Path) -> Self {
+        let (child, pid, facts) = launch(&project, &[], Some(folder)).await;
         Self { project, child, pid, facts }
     }
 
@@ -184,13 +190,21 @@ fn names(folder: &std::path::Path) -> Vec<String> {
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-async fn launch(project: &Project, arguments: &[&str]) -> (Child, i32, Value) {
+async fn launch(
+    project: &Project,
+    arguments: &[&str],
+    programs: Option<&std::path::Path>,
+) -> (Child, i32, Value) {
     let output = fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(project.root().join("output"))
         .expect("open the output file");
-    let mut child = Command::new(tree::program("alyx"))
+    let mut command = Command::new(tree::program("alyx"));
+    if let Some(folder) = programs {
+        command.env("PATH", folder);
+    }
+    let mut child = command
         .arg("dev")
         .arg(project.folder())
         .args(["--listen", "127.0.0.1:0", "--data"])

@@ -67,6 +67,7 @@ pub async fn run(target: &Target, output: Output) -> Result<Exit, Failure> {
     let (daemon, isolation) = daemon(target).await;
     checks.push(daemon);
     if isolation.is_some() {
+        checks.extend(degraded(target).await);
         checks.extend(project_problems(target).await);
     }
     let (source, isolation) = match isolation {
@@ -163,6 +164,28 @@ async fn daemon(target: &Target) -> (Check, Option<Isolation>) {
         Ok(isolation) => (check("daemon", State::Ok, "answers", None), Some(isolation)),
         Err(failure) => (check("daemon", State::Warning, failure.message, failure.hint), None),
     }
+}
+
+/// Components of the daemon that do not work as they should.
+async fn degraded(target: &Target) -> Vec<Check> {
+    let answer = match Client::new(target) {
+        Ok(client) => client.get("/health").await,
+        Err(failure) => Err(failure),
+    };
+    let health = match answer {
+        Ok(health) => health,
+        Err(failure) => return vec![check("health", State::Warning, failure.message, failure.hint)],
+    };
+    let components = health["components"].as_object().into_iter().flatten();
+    let of_one = |(name, component): (&String, &serde_json::Value)| {
+        let state = match component["state"].as_str()? {
+            "ok" => return None,
+            "down" => State::Failed,
+            _ => State::Warning,
+        };
+        Some(check(name, state, cell(component, "reason"), None))
+    };
+    components.filter_map(of_one).collect()
 }
 
 /// Hooks, webhooks and inbound paths that cannot do their work.

@@ -12,6 +12,7 @@ use crate::auth::Auth;
 use crate::backups::Backups;
 use crate::catalog::{CatalogHandle, Catalogs};
 use crate::changes::Feed;
+use crate::clock_watch::ClockWatch;
 use crate::config::{Config, Mode};
 use crate::documents::Documents;
 use crate::functions::Functions;
@@ -20,6 +21,7 @@ use crate::http::Bodies;
 use crate::inbound::InboundWebhooks;
 use crate::made::Keeper;
 use crate::mail::Mail;
+use crate::metrics::Metrics;
 use crate::openapi::OpenApi;
 use crate::realtime::Hub;
 use crate::schedules::Schedules;
@@ -53,15 +55,19 @@ pub struct Parts {
     pub realtime: Hub,
     pub webhooks: Webhooks,
     pub schedules: Schedules,
+    pub metrics: Metrics,
     pub throttle: Throttle,
     /// What goes on when whoever asked for it is gone.
     pub tasks: Tasks,
     pub openapi: OpenApi,
+    pub clock_watch: ClockWatch,
     pub started: Instant,
     /// Where the API is served, with the port that was taken.
     pub listen: SocketAddr,
     /// Where it is served with TLS, if it is.
     pub tls_listen: Option<SocketAddr>,
+    /// Where metrics are served to anybody, if they are.
+    pub metrics_listen: Option<SocketAddr>,
     /// Turns true when the daemon is to stop; answers without an end of their own end then.
     pub stopped: watch::Receiver<bool>,
 }

@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, watch};
 use crate::clock;
 use crate::config;
 use crate::limits::BACKUP_CHECK_PERIOD;
+use crate::metrics::Metrics;
 use crate::serve::told_to_stop;
 
 pub use point::{Holdings, Moment, NoWay};
@@ -44,6 +45,7 @@ pub struct Backups {
     /// Whoever makes or removes backups waits for the others.
     busy: Arc<Mutex<()>>,
     shipping: Arc<Shipping>,
+    metrics: Metrics,
 }
 
 /// What is known of a backup.
@@ -99,7 +101,12 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> BackupError {
 
 impl Backups {
     /// `key` names the key that seals secrets in the database.
-    pub fn new(store: Store, config: &config::Config, key: String) -> Result<Self, BackupError> {
+    pub fn new(
+        store: Store,
+        config: &config::Config,
+        key: String,
+        metrics: Metrics,
+    ) -> Result<Self, BackupError> {
         let scratch = config.server.data.join("cache");
         clean(&scratch)?;
         Ok(Self {
@@ -110,6 +117,7 @@ impl Backups {
             key,
             busy: Arc::default(),
             shipping: Arc::default(),
+            metrics,
         })
     }
 
@@ -130,7 +138,8 @@ impl Backups {
             // It may never have been made.
             drop(fs::remove_file(&path));
         }
-        let made = made?;
+        let made = made.inspect_err(|_| self.metrics.backup_failure())?;
+        self.shipping.note_made(now);
         tracing::info!(backup.id = %made.id, bytes = made.bytes, seq = made.seq, "backup {} is made", made.id);
         Ok(made)
     }
@@ -249,6 +258,7 @@ impl Backups {
         let Some(every) = self.config.every else { return self.target.list("").await.map(drop) };
         let newest = self.list().await?.into_iter().next();
         let made_at = newest.and_then(|newest| newest.created_at.parse::<Timestamp>().ok());
+        made_at.into_iter().for_each(|at| self.shipping.note_made(at));
         if made_at.is_none_or(|made_at| made_at + every <= Timestamp::now()) {
             self.create().await?;
             self.prune(None).await?;

@@ -42,6 +42,7 @@ pub struct Config {
     pub functions: Functions,
     pub sandbox: Sandbox,
     pub logging: Logging,
+    pub metrics: Metrics,
     pub cors: Cors,
     pub tls: Option<Tls>,
     /// `max-age` of `Strict-Transport-Security`; zero leaves it out.
@@ -211,6 +212,21 @@ pub struct Realtime {
     pub heartbeat: Duration,
 }
 
+impl Default for Realtime {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            connections_per_address: 256,
+            connections_per_identity: 64,
+            subscriptions: 64,
+            message_bytes: 64 << 10,
+            messages_per_second: 20,
+            queue_bytes: 1 << 20,
+            heartbeat: Duration::from_secs(25),
+        }
+    }
+}
+
 /// Who may make an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Registration {
@@ -364,6 +380,12 @@ pub enum LogFormat {
     Json,
 }
 
+/// Section `metrics`.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    pub listen: Option<SocketAddr>,
+}
+
 /// Section `cors`.
 #[derive(Clone, Debug)]
 pub struct Cors {
@@ -491,16 +513,7 @@ impl Config {
                 auth_per_minute: limit(300),
                 admin_per_minute: limit(3_000),
             },
-            realtime: Realtime {
-                connections: 10_000,
-                connections_per_address: 256,
-                connections_per_identity: 64,
-                subscriptions: 64,
-                message_bytes: 64 << 10,
-                messages_per_second: 20,
-                queue_bytes: 1 << 20,
-                heartbeat: Duration::from_secs(25),
-            },
+            realtime: Realtime::default(),
             mail: Mail::defaults(mode),
             functions: Functions {
                 max_workers: 32,
@@ -510,6 +523,7 @@ impl Config {
             },
             sandbox: Sandbox { supervisor_socket: PathBuf::new() },
             logging: Logging { level: "info".to_owned(), format: LogFormat::Text },
+            metrics: Metrics::default(),
             cors: Cors { allowed_origins: Vec::new() },
             tls: None,
             hsts: Duration::from_secs(365 * 24 * 3_600),

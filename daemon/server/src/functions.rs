@@ -163,7 +163,8 @@ impl Functions {
         }
         go_build::sweep(&places.cache);
         let (supervisor, link) = Supervisor::new(options.supervisor_socket);
-        let (recorder, recording) = Recorder::new(Arc::new(records::StoreSink(store.clone())));
+        let (recorder, recording) =
+            Recorder::new(Arc::new(records::StoreSink(store.clone())), options.metrics);
         let (stop, mut stopped) = watch::channel(false);
         let background = tokio::spawn(async move {
             tokio::select! {

@@ -32,8 +32,10 @@ mod unread;
 mod webhooks;
 
 pub use accept::{AdminPeers, Doors, ListenError, Listeners, Passed, UnknownGroup, serve};
+pub use admin::metrics::router as metrics_router;
 pub use answer::json;
 pub use body::{Bodies, JsonBody};
 pub use caller::{AdminCaller, Caller, Params, UserCaller};
 pub use conditions::Conditions;
+pub use health::{COMPONENTS, Health, State as HealthState, health as health_now};
 pub use query::QueryPairs;

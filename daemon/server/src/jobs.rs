@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use crate::clock;
 use crate::functions::{Answer, InvokeError};
+use crate::metrics::Metrics;
 use crate::problem::Code;
 
 pub use self::runner::run;
@@ -88,6 +89,8 @@ pub struct Jobs {
     pub wake: watch::Receiver<u64>,
     /// One for each kind.
     pub handlers: Vec<Arc<dyn Handler>>,
+    /// Where attempts are counted.
+    pub metrics: Metrics,
 }
 
 /// How long to wait after this attempt, counted from 1; none if it was the last. Each wait is shortened by

@@ -410,3 +410,12 @@ pub const INBOUND_OPEN_MAX: Duration = Duration::from_secs(3_600);
 
 /// Jobs of inbound webhooks that run at once.
 pub const INBOUND_AT_ONCE: u32 = 16;
+
+/// How often it is looked whether the clock was set.
+pub const CLOCK_LOOK_PERIOD: Duration = Duration::from_secs(5);
+
+/// Smallest jump of the clock that is told of: less than this is how clocks are adjusted.
+pub const CLOCK_JUMP_MIN: Duration = Duration::from_secs(30);
+
+/// How long a jump of the clock is told of.
+pub const CLOCK_JUMP_TOLD_FOR: Duration = Duration::from_secs(300);

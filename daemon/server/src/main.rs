@@ -14,6 +14,7 @@
 //! | [`documents`] | documents under rules, for HTTP and for functions alike |
 //! | [`functions`] | workers and invocations |
 //! | [`http`] | the accept loop, the routes, one file per endpoint |
+//! | [`metrics`] | what is counted, for Prometheus |
 //! | [`openapi`] | the description of the API, made from the catalog |
 //! | [`problem`] | every error answer |
 //! | [`schedules`] | functions that run by the clock |
@@ -28,6 +29,7 @@ mod changes;
 mod check;
 mod cli;
 mod clock;
+mod clock_watch;
 mod config;
 mod documents;
 mod functions;
@@ -35,11 +37,13 @@ mod hooks;
 mod http;
 mod inbound;
 mod jobs;
+mod lazy_client;
 mod limits;
 mod logging;
 mod made;
 mod mail;
 mod manual;
+mod metrics;
 mod notify;
 mod openapi;
 mod orders;

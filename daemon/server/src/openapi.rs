@@ -158,6 +158,10 @@ fn responses(route: &Route, place: &Place) -> Value {
             let page = json!({ "text/html": { "schema": { "type": "string" } } });
             (200, json!({ "description": "A page", "content": page }))
         }
+        Success::Text => {
+            let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+            (200, json!({ "description": "Text", "content": text }))
+        }
         Success::Stream => {
             responses
                 .insert("101".to_owned(), json!({ "description": "A WebSocket, subprotocol `alyx.v1`" }));

@@ -18,12 +18,13 @@ use url::{Host, Url};
 
 use self::address::is_public;
 use crate::config::Network;
+use crate::lazy_client::LazyClient;
 use crate::limits::{OUTBOUND_ANSWER_MAX_BYTES, OUTBOUND_CONNECT_TIMEOUT, OUTBOUND_IDLE_TIMEOUT};
 
 /// The client. A cheap clone.
 #[derive(Clone)]
 pub struct Outbound {
-    client: reqwest::Client,
+    client: LazyClient,
     guard: Arc<Guard>,
 }
 
@@ -51,6 +52,8 @@ pub enum OutboundError {
     Refused(#[from] Refused),
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
+    #[error("this host's roots of trust cannot be read: {}", innermost(.0))]
+    Trust(#[source] reqwest::Error),
     #[error("no connection: {}", innermost(.0))]
     Connect(#[source] reqwest::Error),
     #[error("the answer broke off")]
@@ -78,19 +81,18 @@ pub enum Refused {
 }
 
 impl Outbound {
-    /// # Errors
-    /// If the TLS library finds no roots of trust.
-    pub fn new(guard: Guard) -> Result<Self, reqwest::Error> {
+    /// A client that has not asked anybody yet.
+    pub fn new(guard: Guard) -> Self {
         let guard = Arc::new(guard);
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .dns_resolver(Arc::new(Judged(Arc::clone(&guard))))
-            .connect_timeout(OUTBOUND_CONNECT_TIMEOUT)
-            .pool_idle_timeout(OUTBOUND_IDLE_TIMEOUT)
-            .user_agent(concat!("alyx/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self { client, guard })
+        let judge = Arc::clone(&guard);
+        let client = LazyClient::new(move |client| {
+            client
+                .no_proxy()
+                .dns_resolver(Arc::new(Judged(Arc::clone(&judge))))
+                .connect_timeout(OUTBOUND_CONNECT_TIMEOUT)
+                .pool_idle_timeout(OUTBOUND_IDLE_TIMEOUT)
+        });
+        Self { client, guard }
     }
 
     /// Refuses a URL whose host is an address that may not be connected to. Names are judged when they are
@@ -115,7 +117,8 @@ impl Outbound {
             None if source.is_connect() => OutboundError::Connect(source.without_url()),
             None => OutboundError::Broken(source.without_url()),
         };
-        let request = self.client.post(url.clone()).headers(headers).body(body).timeout(timeout);
+        let client = self.client.get().map_err(OutboundError::Trust)?;
+        let request = client.post(url.clone()).headers(headers).body(body).timeout(timeout);
         let mut response = request.send().await.map_err(failed)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut answer = Vec::new();

@@ -50,6 +50,7 @@ use crate::auth::{Auth, Lasting};
 use crate::catalog::CatalogHandle;
 use crate::config;
 use crate::limits::REALTIME_READS_MAX;
+use crate::metrics::Metrics;
 use crate::problem::{ApiError, Code};
 use crate::tasks::Tasks;
 
@@ -82,6 +83,7 @@ struct Parts {
     stopped: watch::Receiver<bool>,
     reads: Semaphore,
     hasher: RandomState,
+    metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -112,7 +114,7 @@ impl Hub {
         settings: config::Realtime,
         (store, catalog, auth): (&Store, &CatalogHandle, &Auth),
         (doubts, latest, events, stopped): Told,
-        tasks: &Tasks,
+        (tasks, metrics): (&Tasks, Metrics),
     ) -> Result<Self, alyx_store::Error> {
         let (doubts, doubted) = doubts;
         let first = store.last_change().await?.seq;
@@ -133,6 +135,7 @@ impl Hub {
             stopped,
             reads: Semaphore::new(REALTIME_READS_MAX),
             hasher: RandomState::new(),
+            metrics,
             tasks: tasks.clone(),
         })))
     }
@@ -171,6 +174,22 @@ impl Hub {
     /// A connection by its id.
     pub fn find(&self, id: &str) -> Option<Arc<Connection>> {
         self.connections().get(id).map(Arc::clone)
+    }
+
+    /// How many connections are open.
+    pub fn connection_count(&self) -> usize {
+        self.connections().len()
+    }
+
+    /// How many subscriptions they have.
+    pub fn subscription_count(&self) -> usize {
+        let all: Vec<Arc<Connection>> = self.connections().values().map(Arc::clone).collect();
+        all.iter().map(|connection| connection.lock().subscriptions.len()).sum()
+    }
+
+    /// A message was sent to one of them.
+    pub fn note_sent(&self) {
+        self.0.metrics.message();
     }
 
     fn close(&self, connection: &Arc<Connection>) {

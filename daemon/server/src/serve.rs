@@ -10,26 +10,30 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alyx_store::{OnChange, OnJobs, Options, Shipping, Store};
+use alyx_store::{OnChange, OnCommit, OnJobs, Options, Shipping, Store};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::app::{App, Parts};
 use crate::auth::{Auth, OAuth, Party, StartError, UserCache};
 use crate::backups::{BackupError, Backups};
 use crate::catalog::{CatalogError, CatalogHandle, Catalogs, Places, WatchError, Watcher};
 use crate::changes::Feed;
+use crate::clock_watch::ClockWatch;
 use crate::config::{Config, Mode, Synchronous};
 use crate::documents::Documents;
 use crate::functions::{Functions, FunctionsOptions};
 use crate::hooks::{Hooks, WaitedHooks};
-use crate::http::{AdminPeers, Bodies, Doors, ListenError, Listeners, Passed, UnknownGroup, routes, serve};
+use crate::http::{
+    AdminPeers, Bodies, Doors, ListenError, Listeners, Passed, UnknownGroup, metrics_router, routes, serve,
+};
 use crate::inbound::InboundWebhooks;
 use crate::jobs::{self, Handler, Jobs};
 use crate::limits;
 use crate::logging;
 use crate::mail::{self, Mail, MailJobs};
+use crate::metrics::Metrics;
 use crate::notify::{State, notify, watchdog_period};
 use crate::openapi::OpenApi;
 use crate::orders::Orders;
@@ -89,8 +93,6 @@ pub enum ServeError {
     Group(#[from] UnknownGroup),
     #[error(transparent)]
     Watch(#[from] WatchError),
-    #[error("start webhooks")]
-    Webhooks(#[from] crate::webhooks::StartError),
     #[error("listen for signals")]
     Signals(#[source] io::Error),
 }
@@ -121,8 +123,11 @@ async fn run_until_told(config: Config, mode: Mode, watch: Watch, passed: Passed
     options.on_jobs = OnJobs(Arc::new(move || wake.send_modify(|count| *count += 1)));
     let users = UserCache::default();
     let doubts = Doubts::new();
+    let metrics = Metrics::default();
+    let counted = metrics.clone();
+    options.on_commit = OnCommit(Arc::new(move |commit| counted.commit(commit)));
     options.on_accounts = doubts.0.listener(users.listener());
-    let given = Given { changes: latest, jobs, users, doubts, passed };
+    let given = Given { changes: latest, jobs, users, doubts, passed, metrics };
     let store = Store::open(&options).map_err(ServeError::Store)?;
     let served = serve_store(&config, mode, watch, (store.clone(), given), &mut orders).await;
     let closed = tokio::task::spawn_blocking(move || store.close()).await;
@@ -145,6 +150,8 @@ struct Given {
     doubts: (Doubts, UnboundedReceiver<Arc<Connection>>),
     /// Sockets of the service manager.
     passed: Passed,
+    /// What is counted as it happens.
+    metrics: Metrics,
 }
 
 async fn serve_store(
@@ -154,29 +161,29 @@ async fn serve_store(
     (store, given): (Store, Given),
     orders: &mut Orders,
 ) -> Result<(), ServeError> {
-    let Given { changes, jobs, users, doubts, passed } = given;
+    let Given { changes, jobs, users, doubts, passed, metrics } = given;
     let catalogs = Catalogs::start(places(config), store.clone(), users.clone(), mode).await?;
     let (catalog, throttle) = (catalogs.handle(), Throttle::new(Rates::new(&config.limits, &config.auth)));
     let admin_peers = AdminPeers::new(config.server.admin_group.as_deref())?;
     let listeners = Listeners::open(config, passed, &admin_peers).await?;
     let address = listeners.address().unwrap_or(config.server.listen);
     let sealer = Sealer::load(&config.server.data.join("secret.key"))?;
-    let backups = Backups::new(store.clone(), config, sealer.name().to_owned())?;
+    let backups = Backups::new(store.clone(), config, sealer.name().to_owned(), metrics.clone())?;
     let mail = Mail::start(config, mode, address, sealer.clone())?;
     let secrets = Secrets::load(store.clone(), sealer.clone()).await.map_err(ServeError::Store)?;
-    let elsewhere = (OAuth::new(config, address).map_err(StartError::Trust)?, Party::new(config, address));
-    let (settings, places) = (config.auth.clone(), (store.clone(), catalog.clone(), users));
-    let waited = WaitedHooks::default();
+    let elsewhere = (OAuth::new(config, address), Party::new(config, address));
+    let (places, waited) = ((store.clone(), catalog.clone(), users), WaitedHooks::default());
     let hands = (mail.clone(), sealer, waited.clone());
-    let auth = Auth::start(settings, places, throttle.clone(), elsewhere, hands).await?;
+    let auth = Auth::start(config.auth.clone(), places, throttle.clone(), elsewhere, hands).await?;
     let documents = Documents::new(store.clone(), catalog.clone(), waited.clone());
     let watcher = (watch == Watch::Project).then(|| Watcher::new(&config.server.project)).transpose()?;
-    let options = FunctionsOptions::new(config, mode, watch);
+    let options = FunctionsOptions::new(config, mode, watch, metrics.clone());
     let (functions, functions_task) =
         Functions::start(options, store.clone(), catalog.clone(), documents.clone(), secrets.clone())?;
     let ((stop, stopped), work) = (watch::channel(false), Tasks::default());
     let told = (doubts, changes.clone(), jobs.clone(), stopped.clone());
-    let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, &work).await;
+    let tools = (&work, metrics.clone());
+    let realtime = Hub::start(config.realtime.clone(), (&store, &catalog, &auth), told, tools).await;
     let (hooks, webhooks) = start_told(config, (&store, &catalog), (&functions, &waited, &secrets)).await?;
     let app = App::new(Parts {
         config: Arc::clone(config),
@@ -197,25 +204,38 @@ async fn serve_store(
         realtime: realtime.map_err(ServeError::Store)?,
         webhooks,
         schedules: Schedules::new(store.clone(), catalog.clone(), functions.clone()),
-        throttle: throttle.clone(),
+        throttle,
+        metrics,
         tasks: work.clone(),
         openapi: OpenApi::new(catalog),
+        clock_watch: ClockWatch::default(),
         started: Instant::now(),
         listen: address,
         tls_listen: listeners.tls_address(),
+        metrics_listen: listeners.metrics_address(),
         stopped: stopped.clone(),
     });
     let tasks = background(&app, watcher, jobs);
-    let (router, config) = (routes::router(app.clone()), Arc::clone(config));
-    let door = tokio::spawn(serve(listeners, Doors { router, config, mode, admin_peers, throttle }, stopped));
+    let door = tokio::spawn(serve(listeners, doors(&app, admin_peers), stopped));
     tell_ready(&app).await?;
     orders.obey(&app).await;
     stop.send_replace(true);
     join("the door", door.await);
-    functions.shutdown(limits::SHUTDOWN_GRACE).await;
-    join("functions", functions_task.await);
-    join_all(&work, tasks).await;
+    end(&functions, functions_task, &work, tasks).await;
     Ok(())
+}
+
+/// What is behind the sockets.
+fn doors(app: &App, admin_peers: AdminPeers) -> Doors {
+    Doors {
+        router: routes::router(app.clone()),
+        scraped: metrics_router(app.clone()),
+        config: Arc::clone(&app.config),
+        mode: app.mode,
+        admin_peers,
+        throttle: app.throttle.clone(),
+        metrics: app.metrics.clone(),
+    }
 }
 
 /// Who is told of what happens. Nobody waits for a delivery yet.
@@ -227,8 +247,8 @@ async fn start_told(
     store.forget_open_receipts().await.map_err(ServeError::Store)?;
     let (triggers, places) = (Triggers::new(store.clone()), (store.clone(), catalog.clone()));
     let hooks = Hooks::start(places, functions.clone(), triggers.clone(), waited).await;
-    let webhooks = Webhooks::start((store, catalog, secrets), triggers, &config.webhooks).await?;
-    Ok((hooks.map_err(ServeError::Store)?, webhooks))
+    let webhooks = Webhooks::start((store, catalog, secrets), triggers, &config.webhooks).await;
+    Ok((hooks.map_err(ServeError::Store)?, webhooks.map_err(ServeError::Store)?))
 }
 
 /// What goes on by itself until the order to stop.
@@ -246,15 +266,22 @@ fn background(app: &App, watcher: Option<Watcher>, wake: watch::Receiver<u64>) -
     if app.mail.is_on() {
         handlers.push(Arc::new(MailJobs { mail: app.mail.clone(), store: app.store.clone() }));
     }
-    tasks.spawn(jobs::run(Jobs { store: app.store.clone(), wake, handlers }, stopped()));
+    tasks.spawn(jobs::run(
+        Jobs { store: app.store.clone(), wake, handlers, metrics: app.metrics.clone() },
+        stopped(),
+    ));
     tasks.spawn(retention::run(app.store.clone(), Arc::clone(config), stopped()));
     tasks.spawn(app.realtime.clone().run(stopped()));
+    tasks.spawn(app.clock_watch.clone().run(stopped()));
     tasks.spawn(app.schedules.clone().run(stopped()));
     tasks.spawn(feed_watchdog(stopped()));
     tasks
 }
 
-async fn join_all(work: &Tasks, mut tasks: JoinSet<()>) {
+/// Once nobody comes in any more.
+async fn end(functions: &Functions, task: JoinHandle<()>, work: &Tasks, mut tasks: JoinSet<()>) {
+    functions.shutdown(limits::SHUTDOWN_GRACE).await;
+    join("functions", task.await);
     work.join(tokio::time::Instant::now() + limits::SHUTDOWN_GRACE).await;
     while let Some(joined) = tasks.join_next().await {
         join("a task", joined);

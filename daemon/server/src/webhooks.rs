@@ -42,15 +42,6 @@ pub use self::signature::Secret;
 /// Kind of the jobs of webhooks.
 pub const KIND: &str = "webhook";
 
-/// Why there are no webhooks.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("read those made at run time")]
-    Store(#[from] alyx_store::Error),
-    #[error("prepare requests")]
-    Client(#[from] reqwest::Error),
-}
-
 /// The webhooks. A cheap clone.
 #[derive(Clone)]
 pub struct Webhooks(Arc<Service>);
@@ -74,13 +65,13 @@ impl Webhooks {
         (store, catalog, secrets): (&Store, &CatalogHandle, &Secrets),
         triggers: Triggers,
         config: &config::Webhooks,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, alyx_store::Error> {
         let webhooks = Self(Arc::new(Service {
             store: store.clone(),
             catalog: catalog.clone(),
             secrets: secrets.clone(),
             triggers,
-            outbound: Outbound::new(Guard { allow: config.allow.clone() })?,
+            outbound: Outbound::new(Guard { allow: config.allow.clone() }),
             registry: Registry::load(store.clone(), catalog.clone()).await?,
             webhooks: ArcSwap::default(),
             renewing: Mutex::default(),

@@ -127,20 +127,19 @@ impl Failure {
 }
 
 impl OAuth {
-    /// # Errors
-    /// If the TLS library finds no roots of trust.
-    pub fn new(config: &Config, address: SocketAddr) -> Result<Self, reqwest::Error> {
+    /// The providers of the configuration; none has been asked anything yet.
+    pub fn new(config: &Config, address: SocketAddr) -> Self {
         let base = config.server.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let named =
             |settings: &crate::config::Provider| (settings.name.clone(), Provider::new(settings.clone()));
-        Ok(Self(Arc::new(Parts {
+        Self(Arc::new(Parts {
             providers: config.oauth.iter().map(named).collect(),
             redirects: Redirects::new(config.auth.redirects.clone()),
             callback_base: format!("{base}/api/auth/oauth"),
-            fetcher: Fetcher::new()?,
+            fetcher: Fetcher::new(),
             sealer: Sealer::new(),
             codes: Codes::default(),
-        })))
+        }))
     }
 
     fn provider(&self, name: &str) -> Result<&Provider, ApiError> {

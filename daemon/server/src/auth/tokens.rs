@@ -70,8 +70,6 @@ pub enum StartError {
     DamagedKey(String),
     #[error("make a signing key")]
     Generate,
-    #[error("find the certificates that this host trusts")]
-    Trust(#[source] reqwest::Error),
 }
 
 /// Why a token is refused. For the log; clients are not told.

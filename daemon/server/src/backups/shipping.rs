@@ -37,6 +37,8 @@ struct Progress {
     backup_error: Option<String>,
     /// Since when there is an error.
     failing_since: Option<Timestamp>,
+    /// When the newest backup was made that is known of.
+    last_made: Option<Timestamp>,
 }
 
 /// How far the database can be brought back, for people.
@@ -115,6 +117,14 @@ impl Shipping {
     }
 }
 
+impl Shipping {
+    /// Notes a backup that there is.
+    pub(super) fn note_made(&self, at: Timestamp) {
+        let mut progress = self.lock();
+        progress.last_made = progress.last_made.max(Some(at));
+    }
+}
+
 impl Progress {
     fn ends_failing(&mut self) {
         if self.error.is_none() && self.backup_error.is_none() {
@@ -124,6 +134,12 @@ impl Progress {
 }
 
 impl Backups {
+    /// When the newest backup was made that is known of: one of this run, or, where they are scheduled, of
+    /// an earlier one.
+    pub fn last_made(&self) -> Option<Timestamp> {
+        self.shipping.lock().last_made
+    }
+
     /// How far the database can be brought back.
     pub async fn status(&self) -> Result<Status, BackupError> {
         let state = self.store.ship_state();

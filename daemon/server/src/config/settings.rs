@@ -1105,6 +1105,17 @@ pub const SETTINGS: &[Setting] = &[
         }),
     },
     Setting {
+        section: "metrics",
+        key: "listen",
+        default: "none",
+        accepts: "an address with a port, such as 127.0.0.1:9090; port 0 takes a free one",
+        about: "Where `/metrics` is served to anybody who reaches it, without a token and nothing else.",
+        apply: Apply::One(|config, text| {
+            config.metrics.listen = Some(text.parse().map_err(|_| ())?);
+            Ok(())
+        }),
+    },
+    Setting {
         section: "cors",
         key: "allowed_origins",
         default: "`[]`",

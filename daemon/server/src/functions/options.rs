@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::source::Freshness;
 use crate::config::{Config, Mode};
+use crate::metrics::Metrics;
 use crate::serve::Watch;
 
 /// Names the directory of the runtimes' files where the configuration does not.
@@ -31,11 +32,13 @@ pub struct FunctionsOptions {
     pub queue: u32,
     /// How long a transaction of a function may last.
     pub transaction_timeout: Duration,
+    /// Where invocations are counted.
+    pub metrics: Metrics,
 }
 
 impl FunctionsOptions {
     /// From the configuration.
-    pub fn new(config: &Config, mode: Mode, watch: Watch) -> Self {
+    pub fn new(config: &Config, mode: Mode, watch: Watch, metrics: Metrics) -> Self {
         Self {
             project_dir: config.server.project.clone(),
             data_dir: config.server.data.clone(),
@@ -49,6 +52,7 @@ impl FunctionsOptions {
             max_workers: config.functions.max_workers,
             queue: config.functions.queue,
             transaction_timeout: config.functions.transaction_timeout,
+            metrics,
         }
     }
 }

@@ -218,6 +218,7 @@ impl Pool {
 
     /// A worker has loaded its code and takes invocations.
     pub fn ready(&self, key: u64, commands: mpsc::Sender<Command>) {
+        self.context.recorder.worker_start(&self.context.config.name, true);
         let mut state = self.state();
         state.starting -= 1;
         (state.failure, state.not_before) = (None, None);
@@ -299,6 +300,9 @@ impl Pool {
                     }
                 }
             }
+        }
+        if was == WorkerEnd::NeverReady {
+            self.context.recorder.worker_start(&self.context.config.name, false);
         }
         if was == WorkerEnd::NeverReady && !matches!(ending, Ending::Unavailable { .. }) {
             self.context.note(alyx_protocol::worker::LogLevel::Error, ending.log_text(&self.context.config));

@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::limits::{FOLLOW_BEHIND_MAX, RECORD_BATCH_MAX, RECORD_EVERY, RECORD_QUEUE_MAX};
 use super::logs::Line;
+use crate::metrics::Metrics;
 
 /// How an invocation can come out: `error` is the function's own doing, `crashed` the end of its worker;
 /// what was `killed` ended for another reason, what was `refused` never ran.
@@ -111,25 +112,32 @@ pub struct Recorder {
     queue: mpsc::Sender<Entry>,
     dropped: Arc<AtomicU64>,
     written: broadcast::Sender<Arc<Execution>>,
+    metrics: Metrics,
 }
 
 impl Recorder {
     /// A recorder and the task to run. The task ends, with everything written, when all handles are
     /// gone.
-    pub fn new(sink: Arc<dyn Sink>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn new(sink: Arc<dyn Sink>, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (queue, receiver) = mpsc::channel(RECORD_QUEUE_MAX);
         let (written, _) = broadcast::channel(FOLLOW_BEHIND_MAX);
-        let recorder = Self { queue, dropped: Arc::default(), written: written.clone() };
+        let recorder = Self { queue, dropped: Arc::default(), written: written.clone(), metrics };
         (recorder, run(sink, receiver, written))
     }
 
     /// Takes a record, or counts it where there is no room.
     pub fn record(&self, execution: Execution) {
+        self.metrics.invocation(&execution);
         if self.queue.try_send(Entry::Record(Arc::new(execution))).is_err()
             && self.dropped.fetch_add(1, Ordering::Relaxed).is_multiple_of(1_000)
         {
             tracing::warn!("execution records are dropped: the database does not keep up");
         }
+    }
+
+    /// Counts a worker that takes invocations, or never did.
+    pub fn worker_start(&self, function: &str, succeeded: bool) {
+        self.metrics.worker_start(function, succeeded);
     }
 
     /// Waits until everything recorded so far is written.
@@ -193,6 +201,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::{Execution, Recorder, Sink};
+    use crate::metrics::Metrics;
 
     #[derive(Default)]
     struct Memory(Mutex<Vec<usize>>);
@@ -238,7 +247,7 @@ mod tests {
     #[tokio::test]
     async fn everything_queued_is_written_in_few_batches_before_the_end() {
         let memory = Arc::new(Memory::default());
-        let (recorder, task) = Recorder::new(Arc::clone(&memory) as Arc<dyn Sink>);
+        let (recorder, task) = Recorder::new(Arc::clone(&memory) as Arc<dyn Sink>, Metrics::default());
         for number in 0..600 {
             recorder.record(execution(number));
         }
@@ -250,7 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_does_not_fit_is_counted() {
-        let (recorder, _task) = Recorder::new(Arc::new(Memory::default()));
+        let (recorder, _task) = Recorder::new(Arc::new(Memory::default()), Metrics::default());
         for number in 0..super::RECORD_QUEUE_MAX + 7 {
             recorder.record(execution(number));
         }

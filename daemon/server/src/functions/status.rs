@@ -1,5 +1,7 @@
 //! What operators see of the function service.
 
+use std::collections::BTreeSet;
+
 use alyx_protocol::control::RuntimeEntry;
 use alyx_protocol::isolation::{Layer, LayerReport, LayerState};
 use serde::Serialize;
@@ -77,6 +79,16 @@ impl Functions {
             dropped_records: self.0.recorder.dropped(),
             functions: self.functions(),
         }
+    }
+
+    /// Runtimes of declared functions that the supervisor does not have. Empty while it is not connected.
+    pub fn missing_runtimes(&self) -> BTreeSet<&'static str> {
+        let (state, sources) = (self.0.supervisor.state(), self.0.sources.load());
+        let is_there = |name: &str| {
+            state.runtimes.iter().any(|entry| entry.name.as_str() == name && entry.problem.is_none())
+        };
+        let wanted = sources.values().map(|source| source.config.runtime.as_str());
+        wanted.filter(|name| state.connected && !is_there(name)).collect()
     }
 
     /// The isolation report of the supervisor's last connection; empty before the first.

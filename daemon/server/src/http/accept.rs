@@ -23,6 +23,7 @@ use super::address::{Peer, Scheme};
 use super::unread::Unread;
 use crate::config::{Config, Mode};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::serve::told_to_stop;
 use crate::throttle::Throttle;
 use crate::throttle_key::throttle_key;
@@ -44,18 +45,23 @@ pub use tls::TlsError;
 pub struct Listeners {
     tcp: TcpListener,
     tls: Option<(TcpListener, Arc<Certificate>)>,
+    metrics: Option<TcpListener>,
     admin: UnixListener,
     /// Of the socket that is ours to remove.
     admin_path: Option<PathBuf>,
 }
 
 /// What the loop serves.
+#[derive(Clone)]
 pub struct Doors {
     pub router: Router,
+    /// Served to whoever reaches the listener for metrics.
+    pub scraped: Router,
     pub config: Arc<Config>,
     pub mode: Mode,
     pub admin_peers: AdminPeers,
     pub throttle: Throttle,
+    pub metrics: Metrics,
 }
 
 /// Why a socket could not be opened.
@@ -96,6 +102,10 @@ impl Listeners {
             Some(tls) => Some((listen(passed.https, tls.listen).await?, Certificate::load(&tls.files)?)),
             None => None,
         };
+        let metrics = match config.metrics.listen {
+            Some(address) => Some(listen(None, address).await?),
+            None => None,
+        };
         let path = config.server.admin_socket.clone();
         let (admin, admin_path) = match passed.admin {
             Some(socket) => {
@@ -104,7 +114,7 @@ impl Listeners {
             }
             None => (bind_admin(&path, admin_peers).await?, Some(path)),
         };
-        Ok(Self { tcp, tls, admin, admin_path })
+        Ok(Self { tcp, tls, metrics, admin, admin_path })
     }
 
     /// The address that is served, with the port that was taken for port 0.
@@ -115,6 +125,19 @@ impl Listeners {
     /// The address that is served with TLS, if there is one.
     pub fn tls_address(&self) -> Option<std::net::SocketAddr> {
         self.tls.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
+    /// The address where metrics are served to anybody, if they are.
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// The next connection of somebody who wants metrics; none comes where they are not served.
+    async fn accept_metrics(&self) -> std::io::Result<(TcpStream, std::net::SocketAddr)> {
+        match &self.metrics {
+            Some(listener) => listener.accept().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The next connection with TLS; none comes where that is not served.
@@ -157,8 +180,10 @@ async fn bind_admin(path: &Path, admin_peers: &AdminPeers) -> Result<UnixListene
 /// Serves until `stop` becomes true, then lets requests in flight finish within
 /// [`limits::SHUTDOWN_GRACE`]. Removes the admin socket, unless it was passed.
 pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver<bool>) {
+    let scraped = Doors { router: doors.scraped.clone(), ..doors.clone() };
     let server = Server {
         doors: Arc::new(doors),
+        scraped: Arc::new(scraped),
         graceful: GracefulShutdown::new(),
         slots: Arc::new(Semaphore::new(limits::CONNECTIONS_MAX)),
         addresses: Arc::default(),
@@ -194,6 +219,15 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
                 }
                 Err(error) => pause(&error).await,
             },
+            accepted = listeners.accept_metrics() => match accepted {
+                Ok((stream, address)) => {
+                    if let Some(connection) = server.open(Peer::Remote(address.ip()), Scheme::Http) {
+                        let connection = Connection { doors: Arc::clone(&server.scraped), ..connection };
+                        connections.spawn(connection.serve(stream));
+                    }
+                }
+                Err(error) => pause(&error).await,
+            },
             accepted = listeners.admin.accept() => match accepted {
                 Ok((stream, _)) => {
                     if let Some(connection) = server.open_admin(&stream) {
@@ -204,18 +238,22 @@ pub async fn serve(listeners: Listeners, doors: Doors, mut stop: watch::Receiver
             },
         }
     }
-    drop((listeners.tcp, listeners.tls));
+    close(listeners);
+    let finished = tokio::time::timeout(limits::SHUTDOWN_GRACE, server.graceful.shutdown()).await;
+    if finished.is_err() {
+        tracing::warn!("cut off requests that did not finish in time");
+    }
+    connections.shutdown().await;
+}
+
+fn close(listeners: Listeners) {
+    drop((listeners.tcp, listeners.tls, listeners.metrics));
     drop(listeners.admin);
     if let Some(path) = &listeners.admin_path
         && let Err(error) = std::fs::remove_file(path)
     {
         tracing::debug!(%error, "the admin socket was gone already");
     }
-    let finished = tokio::time::timeout(limits::SHUTDOWN_GRACE, server.graceful.shutdown()).await;
-    if finished.is_err() {
-        tracing::warn!("cut off requests that did not finish in time");
-    }
-    connections.shutdown().await;
 }
 
 /// Out of descriptors or memory: the next attempt would fail as well.
@@ -237,6 +275,8 @@ async fn serve_tls(connection: Connection, stream: TcpStream, acceptor: TlsAccep
 
 struct Server {
     doors: Arc<Doors>,
+    /// The same with nothing but metrics behind them.
+    scraped: Arc<Doors>,
     graceful: GracefulShutdown,
     slots: Arc<Semaphore>,
     addresses: Arc<Addresses>,

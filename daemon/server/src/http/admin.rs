@@ -12,6 +12,7 @@ pub mod jobs;
 pub mod list_users;
 pub mod lockouts;
 pub mod mail;
+pub mod metrics;
 pub mod migrations;
 pub mod reload;
 pub mod remove_factors;

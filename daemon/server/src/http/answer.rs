@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use alyx_core::identity::Notices;
 use axum::Router;
 use axum::body::Body;
+use axum::extract::MatchedPath;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use http::uri::Authority;
@@ -36,6 +37,22 @@ const HOOK_FAILED: HeaderName = HeaderName::from_static("x-alyx-hook-failed");
 /// Cookie by which an account knows a device. It signs nobody in; it only lets its holder try where others
 /// have to wait.
 pub const DEVICE_COOKIE: &str = "alyx_device";
+
+/// The route that a request takes, once it is known.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<OnceLock<MatchedPath>>);
+
+impl Taken {
+    /// It is this one.
+    pub fn note(&self, path: &MatchedPath) {
+        // A request has one route.
+        drop(self.0.set(path.clone()));
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.0.get().map(MatchedPath::as_str)
+    }
+}
 
 /// Token for the client's device, if the request led to one.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +85,7 @@ pub async fn answer(
 ) -> Response {
     let (config, peer) = (&doors.config, arrival.peer);
     let scheme = client_scheme(peer, arrival.scheme, request.headers(), &config.server.trusted_proxies);
-    let started = Instant::now();
+    let (started, _in_flight) = (Instant::now(), doors.metrics.enter());
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let asked = cors::read(&method, request.headers(), &config.cors.allowed_origins);
@@ -84,6 +101,8 @@ pub async fn answer(
     request.extensions_mut().insert(meter.clone());
     let notices = Notices::default();
     request.extensions_mut().insert(notices.clone());
+    let taken = Taken::default();
+    request.extensions_mut().insert(taken.clone());
     let issued = IssuedDevice::default();
     request.extensions_mut().insert(issued.clone());
 
@@ -124,6 +143,7 @@ pub async fn answer(
         // The gate has not read what follows.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    doors.metrics.request(&method, taken.path(), response.status(), started.elapsed());
     log(doors.mode, &method, &path, response.status(), started.elapsed(), &id);
     response
 }
@@ -223,6 +243,10 @@ fn write_problem(id: &str, response: &mut Response) {
         return;
     };
     problem.request_id = Some(id.to_owned());
+    if problem.code == Code::Internal.as_str() {
+        // The reason was logged where it came up, where nobody knew of the request.
+        tracing::warn!(request_id = id, "request {id} was answered with `internal`; see the entry before");
+    }
     let body = serde_json::to_vec(&problem).expect("a problem holds nothing but text and numbers");
     *response.body_mut() = Body::from(body);
     let headers = response.headers_mut();
@@ -290,6 +314,7 @@ mod tests {
     use super::super::unread::Unread;
     use super::{Arrival, REQUEST_ID, answer, names_one_host, request_id};
     use crate::config::{Mode, Overrides, Source, load};
+    use crate::metrics::Metrics;
     use crate::problem::{ApiError, Code};
     use crate::throttle::{Rates, Throttle};
 
@@ -299,6 +324,7 @@ mod tests {
             Source { file: None, environment: &[], overrides: &Overrides::default(), mode: Mode::Production };
         let mut config = load(&source).unwrap();
         config.cors.allowed_origins = vec!["https://app.example.com".to_owned()];
+        let (scraped, metrics) = (Router::new(), Metrics::default());
         let router = Router::new()
             .route("/fine", get(async || "fine"))
             .route("/panic", get(async || -> &str { panic!("on purpose") }))
@@ -306,7 +332,8 @@ mod tests {
         let peer = Peer::Remote(Ipv4Addr::LOCALHOST.into());
         let throttle = Throttle::new(Rates::new(&config.limits, &config.auth));
         let admin_peers = AdminPeers::new(None).unwrap();
-        let doors = Doors { router, config: Arc::new(config), mode: Mode::Production, admin_peers, throttle };
+        let (config, mode) = (Arc::new(config), Mode::Production);
+        let doors = Doors { router, scraped, config, mode, admin_peers, throttle, metrics };
         let arrival = Arrival { peer, scheme: Scheme::Http, refusal: None };
         answer(&doors, arrival, &Unread::default(), request).await
     }

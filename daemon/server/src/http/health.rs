@@ -4,7 +4,10 @@ pub mod live;
 pub mod overview;
 pub mod ready;
 
+use std::borrow::Cow;
+
 use alyx_store::Health as StoreHealth;
+use indexmap::IndexMap;
 use serde::Serialize;
 
 use crate::app::App;
@@ -25,16 +28,8 @@ pub enum State {
 #[derive(Debug, Serialize)]
 pub struct Health {
     pub state: State,
-    pub components: Components,
-}
-
-/// The parts.
-#[derive(Debug, Serialize)]
-pub struct Components {
-    pub database: Component,
-    pub schema: Component,
-    pub supervisor: Component,
-    pub backups: Component,
+    /// By the names of [`COMPONENTS`].
+    pub components: IndexMap<&'static str, Component>,
 }
 
 /// A part.
@@ -42,26 +37,43 @@ pub struct Components {
 pub struct Component {
     pub state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<&'static str>,
+    pub reason: Option<Cow<'static, str>>,
+}
+
+/// Looks how a part does.
+type Look = fn(&App) -> Component;
+
+/// The parts, and who knows how they do.
+pub const COMPONENTS: [(&str, Look); 6] = [
+    ("database", database),
+    ("schema", schema),
+    ("supervisor", supervisor),
+    ("functions", functions),
+    ("backups", backups),
+    ("clock", clock),
+];
+
+impl Component {
+    const OK: Self = Self { state: State::Ok, reason: None };
+
+    fn degraded(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { state: State::Degraded, reason: Some(reason.into()) }
+    }
 }
 
 /// How everything does now. Waits for nothing.
 pub fn health(app: &App) -> Health {
-    let components = Components {
-        database: database(app),
-        schema: schema(app),
-        supervisor: supervisor(app),
-        backups: backups(app),
-    };
-    let parts = [&components.database, &components.schema, &components.supervisor, &components.backups];
-    let state = parts.map(|part| part.state).into_iter().max().unwrap_or(State::Ok);
+    let components: IndexMap<_, _> = COMPONENTS.iter().map(|(name, look)| (*name, look(app))).collect();
+    let state = components.values().map(|part| part.state).max().unwrap_or(State::Ok);
     Health { state, components }
 }
 
 fn database(app: &App) -> Component {
     match app.store.health().state {
-        StoreHealth::Ok => Component { state: State::Ok, reason: None },
-        StoreHealth::Closed => Component { state: State::Down, reason: Some("the database is closed") },
+        StoreHealth::Ok => Component::OK,
+        StoreHealth::Closed => {
+            Component { state: State::Down, reason: Some("the database is closed".into()) }
+        }
         StoreHealth::Degraded(error) => {
             let reason = match error {
                 alyx_store::Error::DiskFull => "there is no space left; writes fail, reads go on",
@@ -73,40 +85,56 @@ fn database(app: &App) -> Component {
                 }
                 _ => "writes fail, reads go on",
             };
-            Component { state: State::Degraded, reason: Some(reason) }
+            Component::degraded(reason)
         }
     }
 }
 
 fn schema(app: &App) -> Component {
     let state = app.catalogs.state();
-    let reason = if !state.drift.is_empty() {
-        Some("tables were changed by others; `alyx migrate status` says how")
-    } else if !state.waiting.is_empty() {
-        Some("a change of the schema waits for a confirmation; see `alyx migrate plan`")
-    } else {
-        None
-    };
-    Component { state: if reason.is_none() { State::Ok } else { State::Degraded }, reason }
-}
-
-fn backups(app: &App) -> Component {
-    if app.backups.is_failing() {
-        let reason = "what is written is not carried to the backups; `alyx backup status` says why";
-        return Component { state: State::Degraded, reason: Some(reason) };
+    if !state.drift.is_empty() {
+        return Component::degraded("tables were changed by others; `alyx migrate status` says how");
     }
-    if app.backups.cannot_be_made() {
-        let reason = "backups cannot be made; `alyx backup status` says why";
-        return Component { state: State::Degraded, reason: Some(reason) };
+    if !state.waiting.is_empty() {
+        return Component::degraded(
+            "a change of the schema waits for a confirmation; see `alyx migrate plan`",
+        );
     }
-    Component { state: State::Ok, reason: None }
+    Component::OK
 }
 
 fn supervisor(app: &App) -> Component {
     if app.functions.is_connected() {
-        Component { state: State::Ok, reason: None }
-    } else {
-        let reason = "the supervisor does not answer at its socket; functions cannot be invoked";
-        Component { state: State::Degraded, reason: Some(reason) }
+        return Component::OK;
     }
+    Component::degraded("the supervisor does not answer at its socket; functions cannot be invoked")
+}
+
+/// Whether there is a runtime for every function. Without the supervisor nobody knows.
+fn functions(app: &App) -> Component {
+    let missing: Vec<&str> = app.functions.missing_runtimes().into_iter().collect();
+    if missing.is_empty() {
+        return Component::OK;
+    }
+    let missing = missing.join(" and ");
+    Component::degraded(format!(
+        "there is no {missing} for functions on this host; install it and restart the supervisor"
+    ))
+}
+
+fn backups(app: &App) -> Component {
+    if app.backups.is_failing() {
+        return Component::degraded(
+            "what is written is not carried to the backups; `alyx backup status` says why",
+        );
+    }
+    if app.backups.cannot_be_made() {
+        return Component::degraded("backups cannot be made; `alyx backup status` says why");
+    }
+    Component::OK
+}
+
+fn clock(app: &App) -> Component {
+    let Some(by) = app.clock_watch.jumped() else { return Component::OK };
+    Component::degraded(format!("the clock was set by {by:#}; tokens, schedules and leases follow it"))
 }

@@ -16,9 +16,13 @@ mod secrets;
 mod webhooks;
 
 use axum::Router;
+use axum::extract::{Extension, MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use http::{Method, Uri};
 
+use super::answer::Taken;
 use super::{admin, changes, collections, executions, functions, health};
 use crate::app::App;
 use crate::problem::{ApiError, Code};
@@ -69,6 +73,8 @@ pub enum Success {
     Accepted,
     /// A page of HTML.
     Page,
+    /// Plain text.
+    Text,
     /// 303 to somewhere else.
     Redirect,
     /// 200 with server-sent events, or 101 and a WebSocket.
@@ -119,7 +125,23 @@ pub fn router(app: App) -> Router {
             router = router.route(route.path, handler());
         }
     }
+    closed_by(router, app)
+}
+
+/// Names the route of every request for whoever counts them, and refuses what is none.
+pub fn closed_by(router: Router<App>, app: App) -> Router {
+    let router = router.route_layer(from_fn(note_route));
     router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).with_state(app)
+}
+
+async fn note_route(
+    path: MatchedPath,
+    Extension(route): Extension<Taken>,
+    request: Request,
+    next: Next,
+) -> Response {
+    route.note(&path);
+    next.run(request).await
 }
 
 async fn unknown_path(uri: Uri) -> ApiError {
@@ -329,6 +351,16 @@ fn admin_routes() -> Vec<Route> {
             object,
             Here(|| get(admin::status::handle)),
         ),
+        Route {
+            success: Success::Text,
+            ..read(
+                "/api/admin/metrics",
+                "metrics",
+                "Read what is counted, as Prometheus does",
+                object,
+                Here(|| get(admin::metrics::handle)),
+            )
+        },
         read(
             "/api/admin/isolation",
             "isolation",

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::{Attempt, Handler, Jobs, wait_after};
 use crate::limits::{JOB_DEPTH_MAX, JOB_ERROR_MAX_CHARS, JOB_LEASE, JOB_STOP_GRACE};
+use crate::metrics::Metrics;
 use crate::problem::error_chain;
 use crate::serve::told_to_stop;
 
@@ -26,7 +27,8 @@ pub async fn run(jobs: Jobs, mut stopped: watch::Receiver<bool>) {
     give_back(&jobs.store, Timestamp::MAX).await;
     let mut kinds = JoinSet::new();
     for handler in jobs.handlers {
-        let kind = Kind { store: jobs.store.clone(), handler, running: JoinSet::new() };
+        let (store, metrics) = (jobs.store.clone(), jobs.metrics.clone());
+        let kind = Kind { store, metrics, handler, running: JoinSet::new() };
         kinds.spawn(kind.run(jobs.wake.clone(), stopped.clone()));
     }
     loop {
@@ -49,6 +51,7 @@ async fn give_back(store: &Store, before: Timestamp) {
 /// The jobs of one kind.
 struct Kind {
     store: Store,
+    metrics: Metrics,
     handler: Arc<dyn Handler>,
     running: JoinSet<()>,
 }
@@ -99,7 +102,8 @@ impl Kind {
                 return self.until_next().await;
             }
             for job in taken {
-                self.running.spawn(attempt(self.store.clone(), Arc::clone(&self.handler), job));
+                let (store, metrics) = (self.store.clone(), self.metrics.clone());
+                self.running.spawn(attempt(store, metrics, Arc::clone(&self.handler), job));
             }
         }
     }
@@ -113,7 +117,7 @@ impl Kind {
 }
 
 /// Carries out one attempt and notes what became of it.
-async fn attempt(store: Store, handler: Arc<dyn Handler>, job: DueJob) {
+async fn attempt(store: Store, metrics: Metrics, handler: Arc<dyn Handler>, job: DueJob) {
     let (kind, id, target, number) = (handler.kind(), job.id.clone(), job.target.clone(), job.attempt);
     let done = if job.depth > JOB_DEPTH_MAX {
         let error = format!("{JOB_DEPTH_MAX} jobs caused each other before this one: it looks like a loop");
@@ -141,12 +145,15 @@ async fn attempt(store: Store, handler: Arc<dyn Handler>, job: DueJob) {
     };
     match &outcome {
         JobOutcome::Dead { error } => {
+            metrics.job(kind, "dead");
             tracing::error!(job.id = id, kind, target, "job {id} for {kind} {target} is given up: {error}");
         }
         JobOutcome::Retry { error, .. } => {
+            metrics.job(kind, "retry");
             tracing::warn!(job.id = id, kind, target, "job {id} for {kind} {target} is tried again: {error}");
         }
-        JobOutcome::Done | JobOutcome::Returned => {}
+        JobOutcome::Done => metrics.job(kind, "done"),
+        JobOutcome::Returned => {}
     }
     // What is not noted runs again when its lease is over.
     if let Err(error) = store.settle_job(&id, outcome).await {

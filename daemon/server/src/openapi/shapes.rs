@@ -18,6 +18,7 @@ use super::queries;
 use super::writes::{self, change};
 use crate::documents::USERS;
 use crate::functions::{OUTCOMES, TRIGGERS};
+use crate::http::COMPONENTS;
 use crate::limits::SECRET_MAX_BYTES;
 
 /// A reference to a shape. Those of documents and functions depend on which one.
@@ -269,16 +270,10 @@ fn migration_shapes() -> Value {
 fn health() -> Value {
     let state = || json!({ "type": "string", "enum": ["ok", "degraded", "down"] });
     let component = object(json!({ "state": state(), "reason": { "type": "string" } }), &["state"]);
+    let names = COMPONENTS.map(|(name, _)| name);
+    let components: Map<_, _> = names.map(|name| (name.to_owned(), component.clone())).into_iter().collect();
     object(
-        json!({
-            "state": state(),
-            "components": object(
-                json!({
-                    "database": component, "schema": component, "supervisor": component, "backups": component,
-                }),
-                &["database", "schema", "supervisor", "backups"],
-            ),
-        }),
+        json!({ "state": state(), "components": object(components.into(), &names) }),
         &["state", "components"],
     )
 }

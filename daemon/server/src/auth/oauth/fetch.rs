@@ -7,12 +7,20 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
+use crate::lazy_client::LazyClient;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_MAX_BYTES: usize = 1 << 20;
 
 /// Why a provider is of no use now. For the log; people are told that the provider failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    #[error("read the roots of trust of this host, for {url}")]
+    Trust {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
     #[error("reach {url}")]
     Reach {
         url: String,
@@ -33,7 +41,7 @@ pub enum FetchError {
 
 /// The client.
 #[derive(Clone)]
-pub struct Fetcher(reqwest::Client);
+pub struct Fetcher(LazyClient);
 
 /// An answer, read to its end.
 pub struct Fetched {
@@ -43,20 +51,18 @@ pub struct Fetched {
 }
 
 impl Fetcher {
-    /// # Errors
-    /// If the TLS library finds no roots of trust.
-    pub fn new() -> Result<Self, reqwest::Error> {
-        let client = reqwest::Client::builder()
-            .timeout(TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("alyx/", env!("CARGO_PKG_VERSION")))
-            .build()?;
-        Ok(Self(client))
+    /// A client that has not asked anybody yet.
+    pub fn new() -> Self {
+        Self(LazyClient::new(|client| client.timeout(TIMEOUT)))
+    }
+
+    fn client(&self, url: &str) -> Result<&reqwest::Client, FetchError> {
+        self.0.get().map_err(|source| FetchError::Trust { url: url.to_owned(), source })
     }
 
     /// A document, as JSON.
     pub async fn json<T: DeserializeOwned>(&self, url: &str, token: Option<&str>) -> Result<T, FetchError> {
-        let mut request = self.0.get(url).header(http::header::ACCEPT, "application/json");
+        let mut request = self.client(url)?.get(url).header(http::header::ACCEPT, "application/json");
         if let Some(token) = token {
             request = request.bearer_auth(token);
         }
@@ -78,7 +84,7 @@ impl<'c> oauth2::AsyncHttpClient<'c> for Fetcher {
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let url = parts.uri.to_string();
-            let request = self.0.request(parts.method, &url).headers(parts.headers).body(body);
+            let request = self.client(&url)?.request(parts.method, &url).headers(parts.headers).body(body);
             let fetched = read(&url, request).await?;
             let mut response = http::Response::new(fetched.body);
             *response.status_mut() = fetched.status;

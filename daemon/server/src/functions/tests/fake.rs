@@ -27,6 +27,7 @@ use crate::functions::job::FunctionContext;
 use crate::functions::pool::{Pool, Shared};
 use crate::functions::recorder::{Execution, Recorder};
 use crate::functions::supervisor::Supervisor;
+use crate::metrics::Metrics;
 
 /// How workers behave beyond their input.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Rig {
         let directory = tempfile::tempdir().unwrap();
         let (client, link) = Supervisor::new(directory.path().join("control.sock"));
         let records = Arc::new(Records::default());
-        let (recorder, recording) = Recorder::new(Arc::clone(&records) as Arc<_>);
+        let (recorder, recording) = Recorder::new(Arc::clone(&records) as Arc<_>, Metrics::default());
         let shared = Arc::new(Shared::new(client.clone(), Arc::new(WhoCalls), 32, queue_max));
         let context = FunctionContext {
             config: Arc::new(config),

@@ -19,6 +19,7 @@ pub async fn handle(State(app): State<App>, AdminCaller(_): AdminCaller) -> Resu
         "mode": match app.mode { Mode::Development => "development", Mode::Production => "production" },
         "listen": app.listen.to_string(),
         "tls_listen": app.tls_listen.map(|address| address.to_string()),
+        "metrics_listen": app.metrics_listen.map(|address| address.to_string()),
         "process_id": std::process::id(),
         "uptime_seconds": app.started.elapsed().as_secs(),
         "health": health(&app),

@@ -21,6 +21,7 @@ pub fn answer(open: Open) -> Response {
                 if roomy {
                     open.connection.wake_groups();
                 }
+                open.hub.note_sent();
                 format!("data: {}\n\n", message.text())
             }
             Err(_) => ":\n\n".to_owned(),

@@ -60,7 +60,10 @@ async fn serve(mut socket: WebSocket, open: Open) {
                     connection.wake_groups();
                 }
                 match next {
-                    Next::Send(message) => socket.send(Message::text(message.text())).await,
+                    Next::Send(message) => {
+                        hub.note_sent();
+                        socket.send(Message::text(message.text())).await
+                    }
                     Next::End(reason) => break Some((reason.close_code(), reason.as_str())),
                 }
             }
