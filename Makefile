@@ -20,6 +20,7 @@ check: ## format, clippy, tidy and unit tests; before every commit
 
 test: ## everything that this machine can run; what CI runs
 	@packaging/prerequisites.sh tests
+	@packaging/prerequisites.sh vm || true
 	@tests/suites.sh all
 
 package: ## build the Debian package and the rpm into target/package

@@ -104,6 +104,22 @@ have() {
     return 1
 }
 
+# True if a virtual machine can be made and run; else that is named as not run.
+can_emulate() {
+    local suite='virtual machine' program
+    if [[ $(id -u) -ne 0 ]]; then
+        not_run+=("$suite: making its image needs root")
+        return 1
+    fi
+    for program in qemu-system-x86_64 mmdebstrap mke2fs cpio busybox; do
+        have "$suite" "$program" || return 1
+    done
+    if ! tests/vm/image.sh bookworm >"$logs/image.log" 2>&1; then
+        not_run+=("$suite: its image could not be made; $logs/image.log says why")
+        return 1
+    fi
+}
+
 rust_component() {
     local suite=$1 command=$2
     cargo "$command" --version >/dev/null 2>&1 && return 0
@@ -131,6 +147,9 @@ else
     done
     have 'shims against one another' python3 &&
         suite 'shims against one another' count_plain python3 -B runtimes/conformance/run.py "${languages[@]}"
+    # What only a host with cgroup v2 and systemd shows; `make vm` runs all of it.
+    can_emulate && suite 'virtual machine' count_cargo \
+        cargo test -p alyx-tests --locked --no-fail-fast --test vm -- --test-threads=1 strict::
     have fuzz c++ && suite fuzz count_plain tests/fuzz/run.sh "${FUZZ_SECONDS:-5}"
     [[ $(id -u) -eq 0 ]] || not_run+=('suites that need root: this is not root')
 fi
