@@ -264,8 +264,13 @@ async fn a093_half_closed_links_and_signal_storms_leave_a_clean_state() {
     let before = descriptors(&server);
     for how in ["half_close_write", "half_close_read", "drip"] {
         let answer = call(&server, "probe", "link", &json!({ "how": how })).await;
-        let code = code_of(&answer);
-        assert!(["function_protocol_error", "function_timeout"].contains(&code.as_str()), "{how}: {answer}");
+        // It can still write: what it answers before its shim finds the end is an answer.
+        let has_answered = how == "half_close_read" && answer.status.is_success();
+        let code = if has_answered { String::new() } else { code_of(&answer) };
+        assert!(
+            has_answered || ["function_protocol_error", "function_timeout"].contains(&code.as_str()),
+            "{how}: {answer}"
+        );
         works_again(&server, "probe").await;
     }
     let answer = call(&server, "probe", "link", &json!({ "how": "interrupted" })).await;
