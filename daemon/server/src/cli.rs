@@ -217,6 +217,7 @@ fn target(named: Option<PathBuf>, config: &Config) -> Result<Target, ExitCode> {
 }
 
 fn run_serve(flags: Serve) -> ExitCode {
+    process::use_small_pages();
     if let Err(error) = process::raise_file_limit() {
         return failed(&error);
     }

@@ -1,5 +1,6 @@
 //! The store's own tables: numbered SQL files, applied in order, forward only, never edited once
-//! released. `user_version` counts the applied ones, each in one transaction with its count.
+//! released. `user_version` counts the applied ones. Those that are missing are one
+//! transaction with their count, so that a start waits for the disk once and an upgrade is done or not.
 
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -45,12 +46,15 @@ pub(crate) fn applied(connection: &Connection) -> Result<usize, Error> {
 
 fn apply_up_to(connection: &mut Connection, count: usize) -> Result<(), Error> {
     let applied = applied(connection)?;
-    for (number, sql) in MIGRATIONS.iter().enumerate().take(count).skip(applied) {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute_batch(sql)?;
-        transaction.execute_batch(&format!("PRAGMA user_version = {}", number + 1))?;
-        transaction.commit()?;
+    if applied >= count {
+        return Ok(());
     }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for sql in &MIGRATIONS[applied..count] {
+        transaction.execute_batch(sql)?;
+    }
+    transaction.execute_batch(&format!("PRAGMA user_version = {count}"))?;
+    transaction.commit()?;
     Ok(())
 }
 
