@@ -4,8 +4,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use alyx_tests::leftovers::Process;
-use alyx_tests::{Client, Project, tree};
-use tokio::process::Command;
+use alyx_tests::server::daemon_alone;
+use alyx_tests::{Client, Project};
 
 use crate::report::{Bar, Report, percentile};
 
@@ -18,19 +18,9 @@ pub async fn measure(report: &mut Report) {
         let project = Project::schema("version: 1\n");
         let socket = project.root().join("admin.sock");
         let start = Instant::now();
-        let mut daemon = Command::new(tree::program("alyxd"))
-            .args(["serve", "--die-with-parent", "--listen", "127.0.0.1:0", "--project"])
-            .arg(project.folder())
-            .arg("--data")
-            .arg(project.data())
-            .arg("--admin-socket")
-            .arg(&socket)
-            .arg("--supervisor-socket")
-            .arg(project.root().join("none.sock"))
-            .stdin(Stdio::null())
+        let mut daemon = daemon_alone(&project, &socket)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
             .spawn()
             .expect("start alyxd");
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use alyx_tests::page::{Step, blocks, steps};
+use alyx_tests::server::daemon_alone;
 use alyx_tests::wait::wait_for;
 use alyx_tests::{Cli, Client, Project, TestServer, tree};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::docs::follow;
 
@@ -78,18 +78,7 @@ async fn a_language_that_is_missing_is_named_and_the_others_work() {
 async fn without_a_supervisor_documents_are_served_and_functions_are_refused() {
     let project = project();
     let socket = project.root().join("admin.sock");
-    let mut daemon = Command::new(tree::program("alyxd"))
-        .args(["serve", "--die-with-parent", "--listen", "127.0.0.1:0", "--project"])
-        .arg(project.folder())
-        .arg("--data")
-        .arg(project.data())
-        .arg("--admin-socket")
-        .arg(&socket)
-        .arg("--supervisor-socket")
-        .arg(project.root().join("none.sock"))
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut daemon = daemon_alone(&project, &socket).spawn().unwrap();
     let admin = wait_for("the daemon to listen", PATIENCE, async || {
         std::os::unix::net::UnixStream::connect(&socket).is_ok().then(|| Client::over_socket(&socket))
     })

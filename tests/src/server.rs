@@ -190,6 +190,24 @@ fn names(folder: &std::path::Path) -> Vec<String> {
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
+/// `alyxd` alone, without a supervisor; it listens at the socket once it is ready.
+#[must_use]
+pub fn daemon_alone(project: &Project, socket: &std::path::Path) -> Command {
+    let mut daemon = Command::new(tree::program("alyxd"));
+    daemon
+        .args(["serve", "--die-with-parent", "--listen", "127.0.0.1:0", "--project"])
+        .arg(project.folder())
+        .arg("--data")
+        .arg(project.data())
+        .arg("--admin-socket")
+        .arg(socket)
+        .arg("--supervisor-socket")
+        .arg(project.root().join("none.sock"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    daemon
+}
+
 async fn launch(
     project: &Project,
     arguments: &[&str],

@@ -107,7 +107,8 @@ fn number(text: &str) -> Option<f64> {
 mod tests {
     use super::Reading;
 
-    const BEFORE: &str = "t_bucket{f=\"a\",le=\"0.1\"} 5\nt_bucket{f=\"a\",le=\"+Inf\"} 5\n";
+    const BEFORE: &str =
+        "t_bucket{f=\"a\",le=\"0.1\"} 5\nt_bucket{f=\"a\",le=\"0.5\"} 5\nt_bucket{f=\"a\",le=\"+Inf\"} 5\n";
     const AFTER: &str = "# HELP t Time\n# TYPE t histogram\n\
         t_bucket{f=\"a\",le=\"0.1\"} 5\nt_bucket{f=\"a\",le=\"0.5\"} 14\nt_bucket{f=\"a\",le=\"+Inf\"} 15\n\
         calls{f=\"a \\\"b\\\" {c}\",outcome=\"ok\"} 3\ncalls{f=\"z\",outcome=\"ok\"} 4 1700000000\nplain 1.5e3\n";

@@ -13,19 +13,24 @@ use crate::problem::{ApiError, internal};
 
 /// Everything in the text format of Prometheus, version 0.0.4.
 ///
+/// What the database would have to be asked for is left out while it does not answer: whoever looks for the
+/// reason finds it in the rest.
+///
 /// # Errors
-/// Those of reading the database.
+/// If it cannot be written, which does not happen.
 pub async fn gather(app: &App) -> Result<String, ApiError> {
     let found = Registry::new();
     let look = Lookup(&found);
     look.up(&table::BUILD_INFO, vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1.0)]);
     components(look, &health_now(app));
-    database(look, app).await?;
+    database(look, app);
     look.one(&table::REALTIME_CONNECTIONS, app.realtime.connection_count() as f64);
     look.one(&table::REALTIME_SUBSCRIPTIONS, app.realtime.subscription_count() as f64);
     functions(look, app);
-    jobs(look, app).await?;
     backups(look, app);
+    if let Err(error) = stored(look, app).await {
+        tracing::warn!(%error, "metrics are told without those of the database: {error}");
+    }
     look.keep(ProcessCollector::for_self());
     let Metrics(counters) = &app.metrics;
     let families = [counters.registry.gather(), found.gather()].concat();
@@ -73,14 +78,12 @@ fn components(look: Lookup<'_>, health: &Health) {
     look.up(&table::HEALTH, values.collect());
 }
 
-async fn database(look: Lookup<'_>, app: &App) -> Result<(), ApiError> {
+fn database(look: Lookup<'_>, app: &App) {
     let health = app.store.health();
     look.one(&table::DATABASE_BYTES, health.database_bytes as f64);
     look.one(&table::DATABASE_LOG_BYTES, health.wal_bytes as f64);
     look.one(&table::DATABASE_WRITES_WAITING, health.writes_waiting as f64);
     look.one(&table::DATABASE_READS_WAITING, health.reads_waiting as f64);
-    look.one(&table::CHANGES, app.store.last_change().await?.seq as f64);
-    Ok(())
 }
 
 fn functions(look: Lookup<'_>, app: &App) {
@@ -102,9 +105,9 @@ fn functions(look: Lookup<'_>, app: &App) {
     look.one(&table::RECORDS_DROPPED, status.dropped_records as f64);
 }
 
-async fn jobs(look: Lookup<'_>, app: &App) -> Result<(), ApiError> {
-    let now = Timestamp::now();
-    let open = app.store.open_jobs().await?;
+async fn stored(look: Lookup<'_>, app: &App) -> Result<(), alyx_store::Error> {
+    look.one(&table::CHANGES, app.store.last_change().await?.seq as f64);
+    let (now, open) = (Timestamp::now(), app.store.open_jobs().await?);
     let late = app.store.next_jobs_due().await?;
     let number = |(kind, state, count): (String, String, i64)| (vec![kind, state], count as f64);
     look.up(&table::JOBS, open.into_iter().map(number).collect());
