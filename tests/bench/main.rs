@@ -43,6 +43,7 @@ fn main() -> std::process::ExitCode {
     let mut report = Report::default();
     runtime.block_on(async {
         for group in GROUPS.iter().filter(|name| chosen.is_empty() || chosen.iter().any(|one| one == *name)) {
+            report.begin(group);
             match *group {
                 "service" => service::measure(&mut report).await,
                 "functions" => functions::measure(&mut report).await,

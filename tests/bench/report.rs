@@ -26,22 +26,22 @@ pub enum Bar {
     None,
 }
 
-#[derive(Debug)]
+/// The figures of all groups that were measured.
+#[derive(Debug, Default)]
 pub struct Report {
-    /// Of the machine when measuring began.
-    load: String,
-    /// What its processors had done by then.
-    before: Ticks,
     figures: Vec<Figure>,
-    lines: Vec<[String; 5]>,
+    sections: Vec<Section>,
 }
 
-impl Default for Report {
-    fn default() -> Self {
-        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-        let load = load.split(' ').next().unwrap_or_default().to_owned();
-        Self { load, before: Ticks::now(), figures: Vec::new(), lines: Vec::new() }
-    }
+/// The figures of one group.
+#[derive(Debug)]
+struct Section {
+    group: &'static str,
+    /// Of the machine when measuring began.
+    load: String,
+    /// What its processors had done by then, and when it ended.
+    ticks: (Ticks, Ticks),
+    lines: Vec<[String; 5]>,
 }
 
 /// Time of all processors, in ticks since the start of the system (`/proc/stat`, proc(5)).
@@ -70,6 +70,21 @@ impl Ticks {
 }
 
 impl Report {
+    /// What is added from now on is of this group.
+    pub fn begin(&mut self, group: &'static str) {
+        self.end();
+        let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or_default().to_owned();
+        let lines = vec![["figure", "value", "bar", "reference", ""].map(str::to_owned)];
+        self.sections.push(Section { group, load, ticks: (Ticks::now(), Ticks::default()), lines });
+    }
+
+    fn end(&mut self) {
+        if let Some(section) = self.sections.last_mut() {
+            section.ticks.1 = Ticks::now();
+        }
+    }
+
     pub fn add(&mut self, figure: &str, value: f64, unit: &'static str, bar: Bar, reference: Option<f64>) {
         let (text, number, reached) = match bar {
             Bar::AtMost(most) => (format!("≤ {most:.1}"), Some(most), value <= most),
@@ -78,7 +93,8 @@ impl Report {
         };
         let verdict = if reached { "" } else { "not reached" };
         eprintln!("{figure}: {value:.2} {unit}");
-        self.lines.push([
+        let section = self.sections.last_mut().expect("a group has begun");
+        section.lines.push([
             figure.to_owned(),
             format!("{value:.2} {unit}"),
             text,
@@ -88,60 +104,72 @@ impl Report {
         self.figures.push(Figure { figure: figure.to_owned(), value, unit, bar: number, reference });
     }
 
-    /// Prints the table and writes the file; the page too if that is wanted.
-    pub fn finish(self, page: bool) -> io::Result<()> {
-        let mut lines = vec![["figure", "value", "bar", "reference", ""].map(str::to_owned)];
-        lines.extend(self.lines);
-        let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-        let widths = [0, 1, 2, 3, 4].map(width);
-        for line in &lines {
-            let cells: Vec<String> =
-                line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            println!("{}", cells.join("  ").trim_end());
+    /// Prints the tables and writes the file; the page too if that is wanted.
+    pub fn finish(mut self, page: bool) -> io::Result<()> {
+        self.end();
+        for section in &self.sections {
+            section.print();
         }
         let folder = tree::root().join("target/bench");
         fs::create_dir_all(&folder)?;
         fs::write(folder.join("report.json"), serde_json::to_vec_pretty(&self.figures)?)?;
-        let stolen = Ticks::now().stolen_since(self.before);
-        println!("{stolen:.1} % of the processors' time went to other guests of the host");
-        if page { write_page(&lines, &self.load, stolen) } else { Ok(()) }
+        if page { self.write_page() } else { Ok(()) }
     }
-}
 
-/// Puts the table into `docs/performance.md`.
-fn write_page(lines: &[[String; 5]], load: &str, stolen: f64) -> io::Result<()> {
-    const FROM: &str = "<!-- written by make bench -->\n";
-    const TO: &str = "<!-- end -->";
-    let path = tree::root().join("docs/performance.md");
-    let page = fs::read_to_string(&path)?;
-    let (before, rest) = page.split_once(FROM).expect("the page has a place for the table");
-    let (_, after) = rest.split_once(TO).expect("the table has an end");
-    let mut table = machine(load, stolen);
-    for (number, line) in lines.iter().enumerate() {
-        table.push_str(&format!("| {} |\n", line.join(" | ")));
-        if number == 0 {
-            table.push_str("|---|---|---|---|---|\n");
+    /// Puts each table into its place in `docs/performance.md`; those of other groups stay.
+    fn write_page(&self) -> io::Result<()> {
+        const END: &str = "<!-- end -->";
+        let path = tree::root().join("docs/performance.md");
+        let mut page = fs::read_to_string(&path)?;
+        for section in &self.sections {
+            let begin = format!("<!-- measured: {} -->\n", section.group);
+            let (before, rest) = page.split_once(&begin).expect("the page has a place for every group");
+            let (_, after) = rest.split_once(END).expect("the table has an end");
+            page = format!("{before}{begin}{}{END}{after}", section.table());
         }
+        fs::write(path, page)
     }
-    fs::write(path, format!("{before}{FROM}{table}{TO}{after}"))
 }
 
-/// What the figures were measured on, and what else ran there.
-fn machine(load: &str, stolen: f64) -> String {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let cpus = read("/proc/cpuinfo");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let model = model.map_or("unknown processor", |(_, name)| name);
-    let loaded = load.parse().is_ok_and(|load: f64| load > 0.5);
-    let others =
-        if loaded { "; other work ran on them, so they are worse than they would be alone" } else { "" };
-    let kernel = kernel.trim();
-    format!(
-        "Measured on {cores} cores of {model}, Linux {kernel}, with a load of {load} before it began{others}.\n\
-         Of the time in which they had something to do, {stolen:.1} % went to other guests of the same host.\n\n"
-    )
+impl Section {
+    fn print(&self) {
+        let width =
+            |column: usize| self.lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+        let widths = [0, 1, 2, 3, 4].map(width);
+        for line in &self.lines {
+            let cells: Vec<String> =
+                line.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            println!("{}", cells.join("  ").trim_end());
+        }
+        println!("{}", self.conditions());
+    }
+
+    fn table(&self) -> String {
+        let mut table = self.conditions();
+        for (number, line) in self.lines.iter().enumerate() {
+            table.push_str(&format!("| {} |\n", line.join(" | ")));
+            if number == 0 {
+                table.push_str("|---|---|---|---|---|\n");
+            }
+        }
+        table
+    }
+
+    /// What the figures were measured on, and what else ran there.
+    fn conditions(&self) -> String {
+        let (load, stolen) = (&self.load, self.ticks.1.stolen_since(self.ticks.0));
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let cpus = read("/proc/cpuinfo");
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let model = model.map_or("unknown processor", |(_, name)| name);
+        let cores = std::thread::available_parallelism().map_or(0, usize::from);
+        let kernel = read("/proc/sys/kernel/osrelease");
+        format!(
+            "{cores} cores of {model}, Linux {}; load {load} before it began; {stolen:.1} % of the busy time of \
+             the processors went to other guests of the host.\n\n",
+            kernel.trim()
+        )
+    }
 }
 
 /// The value below which this part of all values lies. Unit: milliseconds.
