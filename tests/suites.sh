@@ -149,7 +149,7 @@ else
         suite 'shims against one another' count_plain python3 -B runtimes/conformance/run.py "${languages[@]}"
     # What only a host with cgroup v2 and systemd shows; `make vm` runs all of it.
     can_emulate && suite 'virtual machine' count_cargo \
-        cargo test -p alyx-tests --locked --no-fail-fast --test vm -- --test-threads=1 strict::
+        cargo test --workspace --locked --no-fail-fast --test vm -- --test-threads=1 strict::
     have fuzz c++ && suite fuzz count_plain tests/fuzz/run.sh "${FUZZ_SECONDS:-5}"
     [[ $(id -u) -eq 0 ]] || not_run+=('suites that need root: this is not root')
 fi
