@@ -91,8 +91,8 @@ pub fn raise_file_limit() -> Result<(), ProcessError> {
 }
 
 /// Has the kernel give this process memory in small pages only (`PR_SET_THP_DISABLE`, Linux 3.15). The
-/// allocator asks for pages of 2 MiB, which in a daemon of some megabytes are mostly empty: an idle one has
-/// 27 MiB instead of 38.
+/// allocator asks for pages of 2 MiB, which in a daemon of some megabytes are mostly empty. What was allocated
+/// before this call stays as it is, so it comes first.
 pub fn use_small_pages() {
     if let Err(error) = prctl::set_thp_disable(true) {
         // It costs memory and nothing else.
